@@ -1,0 +1,28 @@
+"""lapbench: graph (Laplacian) regularisers for neural networks, compared on equal terms.
+
+``run(suite)`` runs a suite and reports on it, ``load_records(folder)`` gives its numbers as a tidy
+pandas frame, ``load_model(key, folder)`` a trained model.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lapbench.frame import load_records
+    from lapbench.models import load_model
+    from lapbench.run import run
+
+__all__ = ["load_model", "load_records", "run"]
+
+_HOMES = {
+    "load_model": "lapbench.models",
+    "load_records": "lapbench.frame",
+    "run": "lapbench.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public function on first use, so that ``lapbench --help`` answers at once."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lapbench' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,172 @@
+"""The command line."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lapbench import discovery
+from lapbench.errors import LapbenchError
+
+if TYPE_CHECKING:
+    from lapbench.report import Report
+
+KINDS = list(discovery.PACKAGES)
+INTERRUPTED = 130
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with `lapbench run default`, a few minutes, and look into results/default. "
+    "Nothing finished is lost: a run that was stopped continues where it was.",
+)
+@click.version_option(package_name="lapbench")
+def main() -> None:
+    """Compare graph (Laplacian) regularisers for neural networks on equal terms."""
+
+
+@main.command("list")
+@click.argument("kind", required=False, type=click.Choice(KINDS))
+def list_names(kind: str | None) -> None:
+    """List methods, backbones, data sets, figures and suites.
+
+    Each comes from one file; those of installed plug-ins (entry points) are listed too.
+    """
+    for each in [kind] if kind else KINDS:
+        names = discovery.names(each)
+        width = max(map(len, names))
+        click.secho(each, bold=True)
+        for name in names:
+            click.echo(f"  {name:<{width}}  {discovery.summary(each, name)}")
+
+
+@main.command()
+@click.argument("suite")
+@click.option("--methods", metavar="NAME,…", help="Run only these methods of the suite.")
+@click.option("--datasets", metavar="NAME,…", help="Run only these data sets of the suite.")
+@click.option("--seeds", type=click.IntRange(min=1), help="Repetitions, instead of the suite's.")
+@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:0, …")
+@click.option("--results", type=click.Path(path_type=Path), help="Default: results/SUITE.")
+@click.option("--dry-run", is_flag=True, help="Say which cells would run, and stop.")
+@click.option("--no-retry", is_flag=True, help="Leave cells that failed before as they are.")
+def run(
+    suite: str,
+    methods: str | None,
+    datasets: str | None,
+    seeds: int | None,
+    device: str,
+    results: Path | None,
+    dry_run: bool,
+    no_retry: bool,
+) -> None:
+    r"""Run SUITE (a name from `lapbench list suites`, or a TOML file) and report on it.
+
+    Prints the leaderboard, and writes records, tables and figures into the results folder. Cells
+    that are finished there are not run again. Exits with 1 if a cell failed, after finishing all
+    others; `lapbench show KEY` prints its traceback.
+
+    \b
+    Examples:
+      lapbench run default
+      lapbench run default --methods gll --seeds 2 --results try
+      lapbench run my-suite.toml --dry-run
+    """
+    with _explained_errors():
+        from rich.console import Console
+
+        from lapbench.run import prepare
+
+        job = prepare(
+            suite,
+            results=results,
+            methods=_names(methods),
+            datasets=_names(datasets),
+            seeds=seeds,
+            device=device,
+            retry=not no_retry,
+        )
+        if dry_run:
+            for planned in job.missing:
+                cell = planned.cell
+                click.echo(
+                    f"{planned.key}  {cell.dataset.name}  {cell.backbone.name}  "
+                    f"{cell.method.name}  repetition {cell.repetition}"
+                )
+            click.echo(f"{len(job.missing)} of {len(job.selected)} cells would run")
+            return
+        _print_report(job.run(Console(stderr=True)))
+        if failed := job.failed():
+            click.echo(f"{len(failed)} of {len(job.selected)} cells failed", err=True)
+            sys.exit(1)
+
+
+@main.command()
+@click.argument("results", type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), help="Default: the results folder.")
+@click.option("--figures", metavar="NAME,…", help="Default: every figure whose data are there.")
+def report(results: Path, output: Path | None, figures: str | None) -> None:
+    r"""Write the leaderboard and figures of the folder RESULTS again, without running anything.
+
+    \b
+    Examples:
+      lapbench report results/default
+      lapbench report results/two-moons --figures gll-fig3 --output paper
+    """
+    with _explained_errors():
+        from lapbench.report import write_report
+
+        _print_report(write_report(results, output, _names(figures)))
+
+
+@main.command()
+@click.argument("key")
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="A results folder, or a folder of them.",
+)
+def show(key: str, results: Path) -> None:
+    """Print the record whose key begins with KEY: what was run, what came of it, and where."""
+    with _explained_errors():
+        from lapbench.show import describe
+
+        click.echo(describe(key, results))
+
+
+@main.command()
+def info() -> None:
+    """Print versions, processor and accelerators: what a report of a problem should contain."""
+    from lapbench.show import describe_machine
+
+    click.echo(describe_machine())
+
+
+@contextmanager
+def _explained_errors() -> Iterator[None]:
+    """Turn a user's mistake into a message and exit status 2, without a traceback."""
+    try:
+        yield
+    except LapbenchError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo("Stopped. What is finished is kept; the same command continues.", err=True)
+        sys.exit(INTERRUPTED)
+
+
+def _names(option: str | None) -> list[str]:
+    return [name.strip() for name in option.split(",") if name.strip()] if option else []
+
+
+def _print_report(report: "Report") -> None:
+    from lapbench.terminal import print_report
+
+    print_report(report)

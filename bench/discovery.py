@@ -1,0 +1,121 @@
+"""Finding methods, backbones, data sets, figures and suites: a file is a name."""
+
+import ast
+import difflib
+import importlib
+import inspect
+from importlib import metadata, resources
+from importlib.resources.abc import Traversable
+from typing import Any
+
+from lapbench.errors import LapbenchError
+
+PACKAGES = {
+    "methods": "lapbench.methods",
+    "backbones": "lapbench.methods.backbones",
+    "datasets": "lapbench.datasets",
+    "figures": "lapbench.reports.figures",
+    "suites": "lapbench.suites",
+}
+
+
+class UnknownNameError(LapbenchError):
+    """A name that no file and no installed plug-in has; the message lists those that exist."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        known = names(kind)
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        super().__init__(f"unknown {kind[:-1]} {name!r}; known are: {', '.join(known)}{hint}")
+
+
+def names(kind: str) -> list[str]:
+    """Return all names of a kind, without importing any of them."""
+    return sorted({*_files(kind), *_plugins(kind)})
+
+
+def summary(kind: str, name: str) -> str:
+    """Return the first line of what a name stands for, without importing it."""
+    files = _files(kind)
+    if name not in files:
+        return f"plug-in {_plugins(kind)[name].value}"
+    text = files[name].read_text(encoding="utf-8")
+    if kind == "suites":
+        return next((line[1:].strip() for line in text.splitlines() if line.startswith("#")), "")
+    module = ast.parse(text)
+    classes = (node for node in module.body if isinstance(node, ast.ClassDef))
+    described = next((node for node in classes if _is_component(node)), module)
+    return (ast.get_docstring(described) or "").partition("\n")[0]
+
+
+def load(kind: str, name: str) -> Any:
+    """Import and return the class (methods, backbones, data sets) or module (figures) of a name.
+
+    Raises:
+        UnknownNameError: if nothing has this name.
+
+    """
+    if name in _files(kind):
+        module = importlib.import_module(f"{PACKAGES[kind]}.{_module_name(name, kind)}")
+        return module if kind == "figures" else _public_class(module, kind)
+    if name in _plugins(kind):
+        return _plugins(kind)[name].load()
+    raise UnknownNameError(kind, name)
+
+
+def suite_text(name: str) -> str:
+    """Return the TOML text of a suite that comes with lapbench.
+
+    Raises:
+        UnknownNameError: if there is none of this name.
+
+    """
+    files = _files("suites")
+    if name not in files:
+        raise UnknownNameError("suites", name)
+    return files[name].read_text(encoding="utf-8")
+
+
+def _files(kind: str) -> dict[str, Traversable]:
+    suffix = ".toml" if kind == "suites" else ".py"
+    found = {}
+    for file in resources.files(PACKAGES[kind]).iterdir():
+        stem, dot, ending = file.name.rpartition(".")
+        if dot + ending == suffix and not stem.startswith("_"):
+            found[stem.replace("_", "-") if kind == "figures" else stem] = file
+    return found
+
+
+def _module_name(name: str, kind: str) -> str:
+    return name.replace("-", "_") if kind == "figures" else name
+
+
+def _plugins(kind: str) -> dict[str, metadata.EntryPoint]:
+    return {point.name: point for point in metadata.entry_points(group=f"lapbench.{kind}")}
+
+
+def _is_component(node: ast.ClassDef) -> bool:
+    bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
+    return bool(bases & {"Head", "Backbone", "Dataset"})
+
+
+def _public_class(module: Any, kind: str) -> type:
+    from lapbench.datasets._task import Dataset
+    from lapbench.methods._protocol import Head
+    from lapbench.methods.backbones._protocol import Backbone
+
+    base: type = {"methods": Head, "backbones": Backbone, "datasets": Dataset}[kind]
+    found = [
+        item
+        for name, item in vars(module).items()
+        if inspect.isclass(item)
+        and issubclass(item, base)
+        and item.__module__ == module.__name__
+        and not name.startswith("_")
+    ]
+    if len(found) != 1:
+        raise TypeError(
+            f"{module.__name__} defines {len(found)} public subclasses of {base.__name__}; "
+            "a file of this folder defines exactly one (start helpers with an underscore)"
+        )
+    return found[0]

@@ -1,0 +1,115 @@
+"""Running one cell: train, evaluate, time, and say what happened, whatever happened."""
+
+import math
+import os
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from lapbench.cells import Cell
+from lapbench.datasets._task import Task
+from lapbench.evaluate import evaluate
+from lapbench.methods._protocol import Model
+from lapbench.provenance import provenance
+from lapbench.records import SCHEMA, PlannedCell, Record
+from lapbench.timing import time_steps
+from lapbench.train import DivergedError, Epoch, train
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A record, with the model's state and arrays where training succeeded."""
+
+    record: Record
+    state: dict[str, Any] | None = None
+    arrays: dict[str, np.ndarray[Any, Any]] | None = None
+
+
+def execute(planned: PlannedCell, on_epoch: Callable[[Epoch], None]) -> Outcome:
+    """Run a cell and return what came of it; an exception becomes a failed record.
+
+    Only KeyboardInterrupt and SystemExit pass.
+    """
+    record = Record(
+        schema=SCHEMA,
+        key=planned.key,
+        cell=planned.cell,
+        gradient=planned.gradient,
+        status="ok",
+        provenance=provenance(planned.cell.device),
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            outcome = _attempt(planned.cell, record, on_epoch)
+        except DivergedError as error:
+            outcome = Outcome(replace(record, status="diverged", reason=str(error)))
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            lines = traceback.format_exc()
+            outcome = Outcome(replace(record, status="failed", reason=reason, traceback=lines))
+    distinct = list(dict.fromkeys(str(warning.message) for warning in caught))
+    return replace(outcome, record=replace(outcome.record, warnings=distinct))
+
+
+def _attempt(cell: Cell, record: Record, on_epoch: Callable[[Epoch], None]) -> Outcome:
+    with _reproducible(cell):
+        task = cell.load_task()
+        head = cell.head()
+        if reason := head.skip(task):
+            return Outcome(replace(record, status="skipped", reason=reason))
+        task = task.to(cell.device)
+        model = cell.build_model(task, head).to(cell.device)
+        arrays: dict[str, np.ndarray[Any, Any]] = {}
+
+        def observe(epoch: Epoch) -> None:
+            if epoch.number in cell.evaluation.snapshot_epochs:
+                arrays.update(_snapshot(model, task, epoch))
+            on_epoch(epoch)
+
+        start = time.perf_counter()
+        batch_size = cell.evaluation.batch_size
+        curves = train(model, task, cell.budget, cell.seeds, batch_size, observe)
+        seconds = time.perf_counter() - start
+        model.finish(task, cell.seeds.stream("finish"))
+        name = cell.evaluation.split
+        metrics = evaluate(model, getattr(task, name), name, batch_size)
+        for metric in metrics:
+            if not math.isfinite(metric.value):
+                raise DivergedError(f"{metric.metric} of the trained model is {metric.value}")
+        timing = {"training_seconds": seconds, **asdict(time_steps(cell, task, head))}
+        record = replace(record, metrics=metrics, curves=curves, timing=timing)
+        return Outcome(record, model.state_dict(), arrays)
+
+
+@torch.no_grad()
+def _snapshot(model: Model, task: Task, epoch: Epoch) -> dict[str, np.ndarray[Any, Any]]:
+    model.eval()
+    features = model.features(task.train.x).cpu().numpy()
+    return {
+        f"features_{epoch.number:06d}": features,
+        "labels": task.train.y.cpu().numpy(),
+        "held_out": epoch.held_out.cpu().numpy(),
+    }
+
+
+@contextmanager
+def _reproducible(cell: Cell) -> Iterator[None]:
+    """Set threads and deterministic algorithms for a cell, and restore them."""
+    if cell.device != "cpu":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(cell.threads)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)

@@ -1,0 +1,111 @@
+"""Records as tidy tables: one row for every number."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pandas as pd
+
+from lapbench.cells import Cell
+from lapbench.records import Plan, PlannedCell, Record, ResultsFolder
+
+COLUMNS = [
+    "task",
+    "backbone",
+    "method",
+    "training",
+    "gradient",
+    "repetition",
+    "key",
+    "status",
+    "reason",
+    "metric",
+    "split",
+    "value",
+    "count",
+]
+
+
+def load_records(folder: str | Path) -> pd.DataFrame:
+    """Return all numbers of a results folder as a tidy frame, one row a number.
+
+    Columns: ``task, backbone, method, training, gradient, repetition, key, status, reason, metric,
+    split, value, count``. A planned cell without numbers (failed, diverged, skipped, not run yet)
+    has one row with a missing ``metric``, so that it is not lost. A name is followed by those of
+    its parameters that differ within the plan.
+
+    Raises:
+        RecordError: if the folder has no plan, or a file is damaged or of another schema.
+
+    """
+    results = ResultsFolder(folder)
+    return tidy(results.read_plan(), read_planned(results))
+
+
+def read_planned(folder: ResultsFolder) -> dict[str, Record]:
+    """Return the records of a folder that belong to its plan, by key."""
+    planned = {cell.key for cell in folder.read_plan().cells}
+    return {key: folder.read_record(key) for key in folder.list_keys() if key in planned}
+
+
+def tidy(plan: Plan, records: dict[str, Record]) -> pd.DataFrame:
+    """Return the numbers of planned cells as a tidy frame; see :func:`load_records`."""
+    rows = []
+    for planned, names in zip(plan.cells, _names(plan.cells), strict=True):
+        record = records.get(planned.key)
+        fixed = {
+            **names,
+            "training": planned.cell.training,
+            "gradient": planned.gradient,
+            "repetition": planned.cell.repetition,
+            "key": planned.key,
+            "status": record.status if record else "not run",
+            "reason": record.reason if record else "not run yet",
+        }
+        numbers = _numbers(record) if record and record.status == "ok" else [{}]
+        rows += [{**fixed, **number} for number in numbers]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _numbers(record: Record) -> Iterable[dict[str, Any]]:
+    yield from (asdict(metric) for metric in record.metrics)
+    steps, softmax = record.timing["step_seconds"], record.timing["softmax_step_seconds"]
+    timings = {
+        "step_ratio": median(steps) / median(softmax),
+        "step_seconds": median(steps),
+        "training_seconds": record.timing["training_seconds"],
+    }
+    for metric, value in timings.items():
+        yield {"metric": metric, "split": "train", "value": value, "count": len(steps)}
+
+
+def _names(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
+    """Return task, backbone and method of each cell, with the parameters that tell them apart."""
+    columns = {
+        "task": _tell_apart([(c.cell.dataset.name, c.cell.dataset.parameters) for c in cells]),
+        "backbone": _tell_apart(
+            [(c.cell.backbone.name, c.cell.backbone.parameters) for c in cells]
+        ),
+        "method": _tell_apart([(c.cell.method.name, _method_parameters(c.cell)) for c in cells]),
+    }
+    return [dict(zip(columns, names, strict=True)) for names in zip(*columns.values(), strict=True)]
+
+
+def _method_parameters(cell: Cell) -> dict[str, Any]:
+    return {**cell.method.parameters, "learning_rate": cell.budget.learning_rate}
+
+
+def _tell_apart(items: list[tuple[str, dict[str, Any]]]) -> list[str]:
+    found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for name, parameters in items:
+        for parameter, value in parameters.items():
+            found[name, parameter].add(json.dumps(value, sort_keys=True))
+    names = []
+    for name, parameters in items:
+        differing = [f"{p}={v}" for p, v in parameters.items() if len(found[name, p]) > 1]
+        names.append(f"{name} ({', '.join(differing)})" if differing else name)
+    return names

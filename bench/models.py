@@ -1,0 +1,33 @@
+"""Loading a trained model from a results folder."""
+
+from pathlib import Path
+
+from lapbench.methods._protocol import Model
+from lapbench.records import RecordError, ResultsFolder
+
+
+def load_model(key: str, results: str | Path) -> Model:
+    """Return the trained model of a cell, on the CPU and in evaluation mode.
+
+    Its state, the labelled base set of a graph method included, is that which was evaluated, so
+    predictions in the same batches are the same. Weights are read without executing code.
+
+    Args:
+        key: of the record, or its beginning if that is unique.
+        results: folder that ``run`` wrote.
+
+    Raises:
+        RecordError: if no record, or more than one, begins with the key, or the cell has no
+            trained model.
+
+    """
+    folder = ResultsFolder(results)
+    record = folder.find_record(key)
+    if record.status != "ok":
+        raise RecordError(
+            f"cell {record.key} has no trained model: {record.status}, {record.reason}"
+        )
+    task = record.cell.load_task()
+    model = record.cell.build_model(task, record.cell.head())
+    model.load_state_dict(folder.read_weights(record.key))
+    return model.eval()

@@ -1,0 +1,201 @@
+"""Records: one JSON file for every cell, written whole or not at all."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import field
+from pathlib import Path
+from typing import IO, Any, Literal, cast
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from lapbench.cells import STRICT, Cell
+from lapbench.errors import LapbenchError
+from lapbench.evaluate import Metric
+
+SCHEMA = 1
+
+Status = Literal["ok", "diverged", "skipped", "failed"]
+FINAL: tuple[Status, ...] = ("ok", "diverged", "skipped")
+
+
+class RecordError(LapbenchError):
+    """A results folder holds something that cannot be read; the message says what to do."""
+
+
+class DamagedRecordError(RecordError):
+    """A file is cut off or changed by hand, so that it cannot be read."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Record:
+    """What came of a cell.
+
+    Two runs of one key on one machine agree bit for bit in everything but ``timing`` and
+    ``provenance``.
+
+    Attributes:
+        schema: version of this layout.
+        key: identity of cell, method version and data.
+        cell: what was run.
+        gradient: how the method obtains its training gradient.
+        status: "failed" is tried again in the next run, all others are final.
+        reason: why the status is not "ok".
+        traceback: of a failed cell.
+        warnings: distinct warnings during the cell.
+        metrics: numbers on the evaluated split.
+        curves: numbers after every epoch.
+        timing: seconds of training in all, and of single steps.
+        provenance: code, packages, machine, data, time.
+
+    """
+
+    schema: int
+    key: str
+    cell: Cell
+    gradient: str
+    status: Status
+    reason: str | None = None
+    traceback: str | None = None
+    warnings: list[str] = field(default_factory=list)
+    metrics: list[Metric] = field(default_factory=list)
+    curves: dict[str, list[float]] = field(default_factory=dict)
+    timing: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, config=STRICT)
+class PlannedCell:
+    """A cell of a plan, with the key that its record will have."""
+
+    key: str
+    gradient: str
+    cell: Cell
+
+
+@dataclass(frozen=True, config=STRICT)
+class Plan:
+    """All cells of a suite, so that a report can say what is missing."""
+
+    schema: int
+    suite: str
+    title: str
+    cells: list[PlannedCell]
+
+
+class ResultsFolder:
+    """A folder of results: ``plan.json``, ``records/``, ``arrays/`` and ``weights/``."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    def write_plan(self, plan: Plan) -> None:
+        """Replace the plan."""
+        _write(self.path / "plan.json", lambda file: file.write(_to_json(Plan, plan)))
+
+    def read_plan(self) -> Plan:
+        """Return the plan, or say that this is no results folder."""
+        path = self.path / "plan.json"
+        if not path.is_file():
+            raise RecordError(
+                f"{self.path} is no results folder (it has no plan.json); give the folder that "
+                "`lapbench run` wrote, results/default for example"
+            )
+        plan: Plan = _read(Plan, path)
+        return plan
+
+    def write_record(self, record: Record) -> None:
+        """Store a record; from then on its cell is finished."""
+        _write(self.record_path(record.key), lambda file: file.write(_to_json(Record, record)))
+
+    def record_path(self, key: str) -> Path:
+        """Return where the record of a key stands."""
+        return self.path / "records" / f"{key}.json"
+
+    def read_record(self, key: str) -> Record:
+        """Return a record, or say why it cannot be used."""
+        record: Record = _read(Record, self.record_path(key))
+        return record
+
+    def list_keys(self) -> list[str]:
+        """Return the keys of all records; unfinished temporary files are not records."""
+        return sorted(path.stem for path in (self.path / "records").glob("[!.]*.json"))
+
+    def find_record(self, beginning: str) -> Record:
+        """Return the one record whose key begins so."""
+        found = [key for key in self.list_keys() if key.startswith(beginning)]
+        if len(found) != 1:
+            raise RecordError(
+                f"{len(found)} records in {self.path} begin with {beginning!r}; "
+                f"{'give more of the key' if found else 'keys are the names of records/*.json'}"
+            )
+        return self.read_record(found[0])
+
+    def write_arrays(self, key: str, arrays: dict[str, np.ndarray[Any, Any]]) -> None:
+        """Store named arrays of a cell."""
+        _write(
+            self.path / "arrays" / f"{key}.npz", lambda file: np.savez(file, **cast("Any", arrays))
+        )
+
+    def read_arrays(self, key: str) -> dict[str, np.ndarray[Any, Any]]:
+        """Return the arrays of a cell; empty if it stored none."""
+        path = self.path / "arrays" / f"{key}.npz"
+        if not path.is_file():
+            return {}
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    def write_weights(self, key: str, state: dict[str, Any]) -> None:
+        """Store the state of a trained model."""
+        _write(self.path / "weights" / f"{key}.pt", lambda file: torch.save(state, file))
+
+    def read_weights(self, key: str) -> dict[str, Any]:
+        """Return the state of a trained model, read without executing code."""
+        path = self.path / "weights" / f"{key}.pt"
+        if not path.is_file():
+            raise RecordError(f"{path} does not exist; run the suite again to train the model")
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        return state
+
+
+def _write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Write a file under a temporary name, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _to_json(kind: Any, content: Any) -> bytes:
+    """Return readable JSON; NaN and infinity are refused, as no JSON reader knows them."""
+    tree = TypeAdapter(kind).dump_python(content, mode="json")
+    return json.dumps(tree, indent=1, allow_nan=False, ensure_ascii=False).encode()
+
+
+def _read(kind: Any, path: Path) -> Any:
+    content = path.read_bytes()
+    try:
+        schema = json.loads(content)["schema"]
+        if schema != SCHEMA:
+            raise RecordError(
+                f"{path} has schema {schema!r}, this lapbench reads schema {SCHEMA}; read it with "
+                "the lapbench that wrote it, or run the suite in another folder"
+            )
+        return TypeAdapter(kind).validate_json(content)
+    except RecordError:
+        raise
+    except (ValueError, TypeError, KeyError) as error:
+        raise DamagedRecordError(
+            f"{path} is damaged; delete it and run the suite again ({error})"
+        ) from error

@@ -1,0 +1,123 @@
+"""The report of a results folder: leaderboard and figures."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from lapbench import discovery
+from lapbench.errors import LapbenchError
+from lapbench.frame import read_planned, tidy
+from lapbench.records import Plan, Record, ResultsFolder
+from lapbench.reports.leaderboard import leaderboard, to_csv, to_markdown, unfinished
+from lapbench.reports.results import Results
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """A leaderboard with what a reader must know about it, and the files that were written."""
+
+    title: str
+    board: pd.DataFrame
+    conditions: list[str]
+    unfinished: list[str]
+    files: list[Path]
+
+
+class FigureError(LapbenchError):
+    """A figure was asked for by name and its data are missing."""
+
+
+def write_report(
+    results: str | Path, output: str | Path | None = None, figures: Sequence[str] = ()
+) -> Report:
+    """Write leaderboard and figures of a results folder, and return them.
+
+    Args:
+        results: folder that ``run`` wrote.
+        output: where ``leaderboard.md``, ``leaderboard.csv`` and ``figures/`` go; by default into
+            the results folder.
+        figures: names; by default every figure whose data are there.
+
+    Raises:
+        RecordError: if the folder is no results folder or a file of it cannot be read.
+        UnknownNameError: if there is no figure of a name.
+        FigureError: if a figure's data are missing.
+
+    """
+    folder = ResultsFolder(results)
+    plan, records = folder.read_plan(), read_planned(folder)
+    frame = tidy(plan, records)
+    target = Path(output) if output else folder.path
+    drawers = {
+        name: discovery.load("figures", name) for name in figures or discovery.names("figures")
+    }
+
+    board, missing = leaderboard(frame), unfinished(frame)
+    about = conditions(plan, records, len(folder.list_keys()) - len(records))
+    (target / "figures").mkdir(parents=True, exist_ok=True)
+    files = [target / "leaderboard.md", target / "leaderboard.csv"]
+    files[0].write_text(_markdown(plan.title, board, about, missing), encoding="utf-8")
+    files[1].write_text(to_csv(board), encoding="utf-8")
+    for name, module in drawers.items():
+        figure = module.draw(Results(frame, folder.read_arrays))
+        if figure is None and figures:
+            raise FigureError(f"figure {name} has no data in {folder.path}: {module.__doc__}")
+        if figure is not None:
+            for ending in ("png", "svg"):
+                files.append(target / "figures" / f"{name}.{ending}")
+                figure.savefig(files[-1], dpi=200)
+    return Report(plan.title, board, about, missing, files)
+
+
+def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]:
+    """Return in sentences the budget, the seeds and the origin of the numbers."""
+    cells = [planned.cell for planned in plan.cells]
+    budgets = _distinct(
+        f"{b.epochs} epochs of {b.optimizer}, learning rate {b.learning_rate:g} ({b.schedule}), "
+        f"weight decay {b.weight_decay:g}, batches of {b.batch_size}"
+        for b in (cell.budget for cell in cells)
+    )
+    evaluations = _distinct(
+        f"{e.split} split in batches of {e.batch_size}" for e in (c.evaluation for c in cells)
+    )
+    origins = _distinct(
+        f"lapbench {record.provenance['packages']['lapbench']} (commit {_commit(record)}), torch "
+        f"{record.provenance['packages']['torch']}, {record.provenance['processor']}, "
+        f"{record.cell.device}, {record.cell.threads} thread(s), "
+        f"{record.provenance['started'][:10]}"
+        for record in records.values()
+    )
+    repetitions = 1 + max(cell.repetition for cell in cells)
+    lines = [
+        f"Budget: {'; '.join(budgets)}. The weights are those of the last epoch.",
+        f"Repetitions: {repetitions}, numbered from 0; intervals: 95 % by Student's t over them. "
+        "Sampling error: the binomial standard error that the size of the split alone causes.",
+        f"Evaluated on the {'; '.join(evaluations)}. Step: median training step over that of "
+        "softmax, timed in turns in the same process.",
+        "Bold: the best mean accuracy and all that is not significantly worse (paired t over "
+        "repetitions, Holm, 5 %).",
+        f"From: {'; '.join(origins) or 'no record yet'}.",
+    ]
+    if others:
+        lines.append(f"{others} record(s) in the folder belong to other plans and are left out.")
+    return lines
+
+
+def _commit(record: Record) -> str:
+    git = record.provenance["git"]
+    if not git["commit"]:
+        return "unknown"
+    return f"{git['commit'][:10]}{', with local changes' if git['dirty'] else ''}"
+
+
+def _distinct(texts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(texts))
+
+
+def _markdown(title: str, board: pd.DataFrame, about: list[str], missing: list[str]) -> str:
+    parts = [f"# {title}", to_markdown(board), "\n".join(f"- {line}" for line in about)]
+    if missing:
+        parts.append("Cells without a result:\n\n" + "\n".join(f"- {line}" for line in missing))
+    return "\n\n".join(parts) + "\n"

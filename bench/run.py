@@ -1,0 +1,104 @@
+"""Running a suite from Python: what the command `lapbench run` does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from lapbench.progress import Progress
+from lapbench.records import Plan, PlannedCell, ResultsFolder
+from lapbench.report import Report, write_report
+from lapbench.runner import make_plan, pending, run_cells, select
+from lapbench.suite import load_suite
+
+
+@dataclass(frozen=True)
+class Job:
+    """A plan, the folder of its results, and the cells to run now.
+
+    Attributes:
+        plan: all cells of the suite.
+        folder: where records go.
+        selected: the cells that were asked for.
+        missing: those of them that have no final record yet.
+
+    """
+
+    plan: Plan
+    folder: ResultsFolder
+    selected: list[PlannedCell]
+    missing: list[PlannedCell]
+
+    def run(self, console: Console) -> Report:
+        """Run the missing cells, showing progress, and report on the whole plan."""
+        self.folder.write_plan(self.plan)
+        with Progress(console, len(self.missing)) as progress:
+            run_cells(self.missing, self.folder, progress)
+        return write_report(self.folder.path)
+
+    def failed(self) -> list[PlannedCell]:
+        """Return the selected cells whose record says that they failed."""
+        return [
+            cell for cell in self.selected if self.folder.read_record(cell.key).status == "failed"
+        ]
+
+
+def prepare(
+    suite: str | Path,
+    *,
+    results: str | Path | None = None,
+    methods: Sequence[str] = (),
+    datasets: Sequence[str] = (),
+    seeds: int | None = None,
+    device: str = "cpu",
+    retry: bool = True,
+) -> Job:
+    """Return what :func:`run` would do; arguments and errors are the same."""
+    chosen = load_suite(suite)
+    plan = make_plan(chosen.with_seeds(seeds) if seeds else chosen, device)
+    selected = select(plan, methods, datasets)
+    folder = ResultsFolder(results or Path("results", chosen.name))
+    return Job(plan, folder, selected, pending(selected, folder, retry))
+
+
+def run(
+    suite: str | Path,
+    *,
+    results: str | Path | None = None,
+    methods: Sequence[str] = (),
+    datasets: Sequence[str] = (),
+    seeds: int | None = None,
+    device: str = "cpu",
+    retry: bool = True,
+) -> Report:
+    """Run the cells of a suite that have no result yet, and report on the whole suite.
+
+    A cell that raises becomes a failed record and does not stop the others. What is finished is on
+    disk at once, so a stopped run continues where it was. Progress is shown on standard error if
+    that is a terminal.
+
+    Args:
+        suite: name of a suite, or path of a TOML file.
+        results: folder to write to, by default ``results/<suite>``.
+        methods: run only these; the report still shows the whole plan.
+        datasets: run only these; likewise.
+        seeds: number of repetitions instead of the suite's.
+        device: ``"cpu"``, ``"cuda"``, ``"cuda:0"``, …
+        retry: whether cells that failed before are run again.
+
+    Raises:
+        LapbenchError: if the suite has mistakes, or a name or device is not there.
+        OSError: if results cannot be written.
+
+    """
+    job = prepare(
+        suite,
+        results=results,
+        methods=methods,
+        datasets=datasets,
+        seeds=seeds,
+        device=device,
+        retry=retry,
+    )
+    return job.run(Console(stderr=True))

@@ -1,0 +1,105 @@
+"""Running a plan: what is finished stays, what is missing is run."""
+
+from collections.abc import Sequence
+
+import torch
+
+from lapbench.cells import data_hash
+from lapbench.errors import LapbenchError
+from lapbench.execute import execute
+from lapbench.progress import Progress
+from lapbench.records import (
+    FINAL,
+    SCHEMA,
+    DamagedRecordError,
+    Plan,
+    PlannedCell,
+    ResultsFolder,
+)
+from lapbench.suite import Suite
+
+
+class SelectionError(LapbenchError):
+    """A run asks for what the suite or this machine does not have; the message says what it has."""
+
+
+def make_plan(suite: Suite, device: str = "cpu") -> Plan:
+    """Return all cells of a suite with their keys; loads the data to hash them.
+
+    Raises:
+        SelectionError: if the device is not there.
+
+    """
+    _check_device(device)
+    hashes: dict[tuple[str, int], str] = {}
+    planned = []
+    for cell in suite.cells(device):
+        data = (repr(cell.dataset), cell.repetition)
+        if data not in hashes:
+            hashes[data] = data_hash(cell.load_task())
+        planned.append(PlannedCell(cell.key(hashes[data]), cell.head().gradient_kind, cell))
+    return Plan(schema=SCHEMA, suite=suite.name, title=suite.title, cells=planned)
+
+
+def select(plan: Plan, methods: Sequence[str], datasets: Sequence[str]) -> list[PlannedCell]:
+    """Return the cells of a plan with one of the methods and data sets; none named means all.
+
+    Raises:
+        SelectionError: if a name is in no cell.
+
+    """
+    cells = plan.cells
+    for kind, wanted in (("method", methods), ("dataset", datasets)):
+        known = sorted({getattr(planned.cell, kind).name for planned in plan.cells})
+        for name in wanted:
+            if name not in known:
+                raise SelectionError(
+                    f"{kind} {name!r} is not in suite {plan.suite}, which has: {', '.join(known)}"
+                )
+        if wanted:
+            cells = [planned for planned in cells if getattr(planned.cell, kind).name in wanted]
+    return cells
+
+
+def pending(cells: list[PlannedCell], folder: ResultsFolder, retry: bool) -> list[PlannedCell]:
+    """Return the cells that have no final record yet, in their order."""
+    return [cell for cell in cells if not _is_finished(cell.key, folder, retry)]
+
+
+def run_cells(cells: list[PlannedCell], folder: ResultsFolder, progress: Progress) -> None:
+    """Run cells one after the other, storing each as soon as it is finished.
+
+    The record comes last: where it stands, weights and arrays do too.
+    """
+    for planned in cells:
+        progress.start(planned.cell)
+        outcome = execute(planned, progress.epoch)
+        if outcome.state is not None:
+            folder.write_weights(planned.key, outcome.state)
+        if outcome.arrays:
+            folder.write_arrays(planned.key, outcome.arrays)
+        folder.write_record(outcome.record)
+        progress.finish(outcome.record)
+
+
+def _is_finished(key: str, folder: ResultsFolder, retry: bool) -> bool:
+    if not folder.record_path(key).is_file():
+        return False
+    try:
+        return folder.read_record(key).status in FINAL or not retry
+    except DamagedRecordError:
+        return False
+
+
+def _check_device(device: str) -> None:
+    try:
+        kind = torch.device(device).type
+    except RuntimeError as error:
+        raise SelectionError(f"device {device!r}: accepted are cpu, cuda, cuda:0, ...") from error
+    if kind not in {"cpu", "cuda"}:
+        raise SelectionError(f"device {device!r}: accepted are cpu, cuda, cuda:0, ...")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise SelectionError(
+            f"device {device!r}: this torch ({torch.__version__}) finds no GPU; use --device cpu, "
+            "or install a CUDA build of torch"
+        )

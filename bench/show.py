@@ -1,0 +1,74 @@
+"""Records and the machine, described for people."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+
+from lapbench.cells import Cell
+from lapbench.provenance import provenance
+from lapbench.records import Record, RecordError, ResultsFolder
+
+
+def describe(beginning: str, results: Path) -> str:
+    """Return a text of the record whose key begins so.
+
+    Args:
+        beginning: of the key.
+        results: a results folder, or a folder of results folders.
+
+    Raises:
+        RecordError: if there is no such record, or more than one.
+
+    """
+    folders = [ResultsFolder(path) for path in (results, *sorted(results.glob("*/")))]
+    found = [
+        folder for folder in folders if any(k.startswith(beginning) for k in folder.list_keys())
+    ]
+    if len(found) != 1:
+        names = ", ".join(str(folder.path) for folder in found)
+        raise RecordError(
+            f"{len(found)} results folders in {results} have a record whose key begins with "
+            f"{beginning!r}{': ' + names if names else ''}; name the folder with --results"
+        )
+    return _describe_record(found[0].find_record(beginning), found[0])
+
+
+def describe_machine() -> str:
+    """Return versions, processor and accelerators."""
+    about = provenance("cpu")
+    del about["command"], about["started"]
+    about["accelerator"] = [
+        torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())
+    ]
+    about["threads"] = torch.get_num_threads()
+    about["LAPBENCH_DATA"] = os.environ.get("LAPBENCH_DATA")
+    return _indented(about)
+
+
+def _describe_record(record: Record, folder: ResultsFolder) -> str:
+    parts = [f"{record.key}  {record.status}  {folder.record_path(record.key)}"]
+    if record.reason:
+        parts.append(f"reason: {record.reason}")
+    parts += [f"warning: {text}" for text in record.warnings]
+    for metric in record.metrics:
+        parts.append(f"{metric.split} {metric.metric}: {metric.value:.4g} ({metric.count} samples)")
+    parts.append("cell:\n" + _indented(TypeAdapter(Cell).dump_python(record.cell, mode="json")))
+    parts.append("provenance:\n" + _indented(record.provenance))
+    if record.traceback:
+        parts.append(record.traceback.rstrip())
+    return "\n".join(parts)
+
+
+def _indented(content: Any, depth: int = 1) -> str:
+    """Return nested tables as indented lines."""
+    lines = []
+    for name, value in content.items():
+        if isinstance(value, dict) and value:
+            lines += [f"{'  ' * depth}{name}:", _indented(value, depth + 1)]
+        else:
+            lines.append(f"{'  ' * depth}{name}: {json.dumps(value, ensure_ascii=False)}")
+    return "\n".join(lines)

@@ -1,0 +1,1 @@
+"""Suites that come with lapbench, one TOML file each."""

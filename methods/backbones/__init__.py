@@ -1,0 +1,1 @@
+"""Backbones: one feature extractor a file."""

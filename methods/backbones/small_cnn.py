@@ -1,0 +1,61 @@
+"""The small convolutional network of the GLL and WNLL papers."""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from torch import nn
+
+from lapbench.datasets._task import Task
+from lapbench.methods.backbones._protocol import Backbone, Features, Normalize
+
+_SMALLEST_WITHOUT_PADDING = 16
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+class SmallCNN(Backbone):
+    """Four 3×3 convolutions and two linear layers, for images from 8×8 to 32×32.
+
+    Max-pooling follows the second and the fourth convolution. Convolutions are unpadded from
+    16×16 pixels on, so that with a linear classifier of 10 classes on 28×28 grey images it has the
+    312,202 parameters of the original; smaller images are padded by 1, or nothing would be left.
+
+    Args:
+        width: channels of the first two convolutions; the last two have twice as many.
+        feature_size: size of the two linear layers, the second of which gives the features.
+
+    Source: GLL paper, section 4.3.3; "SmallCNN" of the WNLL paper. The third linear layer of the
+    original is the softmax head.
+
+    """
+
+    width: Annotated[int, Field(ge=1)] = 32
+    feature_size: Annotated[int, Field(ge=1)] = 200
+
+    def build(self, task: Task) -> nn.Module:
+        """Return the network for the task's images (channels, height, width)."""
+        shape = task.input_shape
+        if len(shape) != 3 or min(shape[1:]) < 4:
+            raise ValueError(
+                f"small_cnn: received inputs of shape {shape} from {task.name}; accepted are "
+                "images (channels, height, width) of at least 4×4 pixels; use mlp for vectors"
+            )
+        padding = 0 if min(shape[1:]) >= _SMALLEST_WITHOUT_PADDING else 1
+        channels = [shape[0], self.width, self.width, 2 * self.width, 2 * self.width]
+        layers: list[nn.Module] = [Normalize(task.train.x)]
+        height, width = shape[1:]
+        for block in (0, 2):
+            for layer in (block, block + 1):
+                convolution = nn.Conv2d(channels[layer], channels[layer + 1], 3, padding=padding)
+                layers += [convolution, nn.ReLU()]
+            layers += [nn.MaxPool2d(2)]
+            height, width = ((size - 4 + 4 * padding) // 2 for size in (height, width))
+        return Features(
+            *layers,
+            nn.Flatten(),
+            nn.Linear(channels[-1] * height * width, self.feature_size),
+            nn.ReLU(),
+            nn.Linear(self.feature_size, self.feature_size),
+            nn.ReLU(),
+            feature_size=self.feature_size,
+        )

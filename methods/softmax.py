@@ -1,0 +1,38 @@
+"""The baseline of every table."""
+
+from typing import ClassVar
+
+import torch
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lapbench.datasets._task import Task
+from lapbench.methods._protocol import GradientKind, Head, Model
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+class Softmax(Head):
+    """Linear layer, softmax and cross-entropy: the baseline of every table.
+
+    log p = log softmax(W f(x) + b) for features f(x) of shape (n, d) and weights W of shape (c, d).
+    """
+
+    gradient_kind: ClassVar[GradientKind] = "autograd"
+
+    def build(self, backbone: nn.Module, task: Task) -> Model:
+        """Return the backbone followed by a linear layer and softmax."""
+        return _SoftmaxModel(backbone, task.num_classes)
+
+
+class _SoftmaxModel(Model):
+    def __init__(self, backbone: nn.Module, num_classes: int) -> None:
+        super().__init__(backbone)
+        self.linear = nn.Linear(int(backbone.feature_size), num_classes)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.log_softmax(self.linear(self.features(x)), dim=1)
+
+    def loss(self, x: Tensor, y: Tensor) -> Tensor:
+        return functional.nll_loss(self(x), y, ignore_index=-1)

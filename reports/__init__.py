@@ -1,0 +1,1 @@
+"""Reports: pure functions from tidy tables to leaderboards, statistics and figures."""

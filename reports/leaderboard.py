@@ -1,0 +1,127 @@
+"""The leaderboard: one row for every method on a task, as a table, Markdown and CSV."""
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from lapbench.reports.statistics import against_best, binomial_error, interval, is_marked
+
+ROW = ["task", "backbone", "method", "training", "gradient"]
+METRICS = ["accuracy", "negative_log_likelihood", "calibration_error", "step_ratio"]
+TIDY = [*ROW, "metric", "mean", "ci_low", "ci_high", "cells_ok", "cells_planned"]
+
+
+def leaderboard(records: pd.DataFrame) -> pd.DataFrame:
+    """Return the leaderboard in tidy form: one row for every method, task and metric.
+
+    Columns: ``task, backbone, method, training, gradient, metric, mean, ci_low, ci_high, cells_ok,
+    cells_planned``, then ``split``, ``count`` (samples of the split) and, for accuracies,
+    ``against_best``. Methods of a task are ordered by mean accuracy; one without any finished cell
+    comes last, with missing numbers.
+
+    Args:
+        records: the tidy frame of ``lapbench.load_records``.
+
+    """
+    rows: list[dict[str, Any]] = []
+    for _, task in records.groupby(["task", "backbone", "training"], sort=False):
+        methods = dict(list(task.groupby("method", sort=False)))
+        accuracies = {
+            str(name): _values(cells, "accuracy")
+            for name, cells in methods.items()
+            if len(_values(cells, "accuracy"))
+        }
+        verdicts = against_best(accuracies)
+        order = sorted(methods, key=lambda name: -accuracies.get(str(name), pd.Series([-1])).mean())
+        for name in order:
+            rows += _rows(methods[name], verdicts.get(str(name), ""))
+    return pd.DataFrame(rows, columns=[*TIDY, "split", "count", "against_best"])
+
+
+def _values(cells: pd.DataFrame, metric: str) -> pd.Series:
+    chosen = cells[cells["metric"] == metric]
+    return chosen.set_index("repetition")["value"].astype(float)
+
+
+def _rows(cells: pd.DataFrame, verdict: str) -> list[dict[str, Any]]:
+    first = cells.iloc[0]
+    fixed = {
+        **{column: first[column] for column in ROW},
+        "cells_ok": cells.loc[cells["status"] == "ok", "key"].nunique(),
+        "cells_planned": cells["key"].nunique(),
+    }
+    rows = []
+    for metric in METRICS:
+        values = _values(cells, metric)
+        if values.empty and metric != "accuracy":
+            continue
+        numbers: dict[str, Any] = {}
+        if len(values):
+            found = interval(list(values))
+            sample = cells[cells["metric"] == metric].iloc[0]
+            numbers = {
+                "mean": found.mean,
+                "ci_low": found.low,
+                "ci_high": found.high,
+                "split": sample["split"],
+                "count": int(sample["count"]),
+            }
+        about = {"metric": metric, "against_best": verdict if metric == "accuracy" else ""}
+        rows.append({**fixed, **about, **numbers})
+    return rows
+
+
+def readable(board: pd.DataFrame) -> pd.DataFrame:
+    """Return the leaderboard as a table of texts, one row for every method on a task."""
+    rows = []
+    for names, metrics in board.groupby(ROW, sort=False):
+        by_metric = metrics.set_index("metric")
+        accuracy = by_metric.loc["accuracy"]
+        samples = accuracy["count"]
+        rows.append(
+            {
+                **dict(zip(ROW, names, strict=True)),
+                "accuracy [%]": _with_interval(by_metric, "accuracy", 100, 2),
+                "sampling error": ""
+                if math.isnan(accuracy["mean"])
+                else f"{100 * binomial_error(accuracy['mean'], int(samples)):.2f}",
+                "NLL": _with_interval(by_metric, "negative_log_likelihood", 1, 3),
+                "ECE [%]": _with_interval(by_metric, "calibration_error", 100, 2),
+                "step / softmax": _with_interval(by_metric, "step_ratio", 1, 2),
+                "cells": f"{accuracy['cells_ok']}/{accuracy['cells_planned']}",
+                "against the best": accuracy["against_best"],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _with_interval(metrics: pd.DataFrame, metric: str, factor: float, digits: int) -> str:
+    if metric not in metrics.index or math.isnan(metrics.loc[metric, "mean"]):
+        return "–"
+    mean, high = metrics.loc[metric, "mean"], metrics.loc[metric, "ci_high"]
+    half = "" if math.isnan(high) else f" ± {factor * (high - mean):.{digits}f}"
+    return f"{factor * mean:.{digits}f}{half}"
+
+
+def unfinished(records: pd.DataFrame) -> list[str]:
+    """Return a line for every planned cell without a result, with its status and reason."""
+    cells = records[records["status"] != "ok"].drop_duplicates("key")
+    return [
+        f"{cell.method} on {cell.task}, repetition {cell.repetition}: {cell.status}"
+        + (f" ({str(cell.reason).splitlines()[0]})" if cell.status != "not run" else "")
+        for cell in cells.itertuples()
+    ]
+
+
+def to_markdown(board: pd.DataFrame) -> str:
+    """Return the leaderboard as a Markdown table, the best accuracies in bold."""
+    table = readable(board)
+    marked = table["against the best"].map(is_marked)
+    table.loc[marked, "accuracy [%]"] = "**" + table.loc[marked, "accuracy [%]"] + "**"
+    return str(table.map(lambda text: str(text).replace("|", r"\|")).to_markdown(index=False))
+
+
+def to_csv(board: pd.DataFrame) -> str:
+    """Return the leaderboard in tidy CSV, numbers in full precision."""
+    return str(board.to_csv(index=False))

@@ -1,0 +1,31 @@
+"""What a figure is drawn from."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """The tidy records of a results folder and the arrays stored beside them.
+
+    Attributes:
+        records: the frame of ``lapbench.load_records``.
+        arrays: from a key to its named arrays, empty if there are none.
+
+    """
+
+    records: pd.DataFrame
+    arrays: Callable[[str], Arrays]
+
+    def colors(self) -> dict[str, Any]:
+        """Return a colour-blind-safe colour for each method, the same in every figure."""
+        methods = sorted(self.records["method"].unique())
+        palette = seaborn.color_palette("colorblind", len(methods))
+        return dict(zip(methods, palette, strict=True))

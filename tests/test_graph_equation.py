@@ -1,0 +1,168 @@
+"""Laws of neighbour search, weights, Laplacians and solutions."""
+
+import pytest
+import torch
+from oracles import dense_solution, dense_weights, relative_error
+from torch import Tensor
+
+from lapbench.methods.graph import (
+    FixedBandwidth,
+    Laplace,
+    SelfTuning,
+    SimilarityGraph,
+    Status,
+    knn_graph,
+    nearest_neighbors,
+    solve,
+    solve_graph_equation,
+)
+
+KERNELS = {"self-tuning": SelfTuning(), 2.0: FixedBandwidth(2.0)}
+
+
+def random_features(nodes: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    generator = torch.Generator().manual_seed(nodes)
+    return torch.randn(nodes, 3, dtype=torch.float64, generator=generator).to(dtype)
+
+
+def dense(graph: SimilarityGraph) -> Tensor:
+    matrix = torch.zeros(graph.num_nodes, graph.num_nodes, dtype=graph.weights.dtype)
+    matrix[tuple(graph.edge_index)] = graph.weights
+    return matrix + matrix.T
+
+
+@pytest.mark.parametrize("bandwidth", KERNELS)
+@pytest.mark.parametrize("k", [1, 5, 49])
+def test_weights_equal_their_definition(bandwidth: float | str, k: int):
+    features = random_features(50)
+    graph = knn_graph(features, k, KERNELS[bandwidth])
+    torch.testing.assert_close(dense(graph), dense_weights(features, k, bandwidth))
+
+
+def test_neighbours_do_not_depend_on_the_chunk(monkeypatch: pytest.MonkeyPatch):
+    features = random_features(50)
+    whole = nearest_neighbors(features, 5)
+    monkeypatch.setattr("lapbench.methods.graph.knn._ROWS_PER_CHUNK", 7)
+    chunked = nearest_neighbors(features, 5)
+    assert torch.equal(whole.indices, chunked.indices)
+    assert torch.equal(whole.distances, chunked.distances)
+
+
+def test_annoy_finds_most_neighbours_and_their_true_distances():
+    pytest.importorskip("annoy", reason="annoy is an optional dependency")
+    features = random_features(200)
+    exact, approximate = (nearest_neighbors(features, 5, backend) for backend in ("exact", "annoy"))
+    found = (exact.indices[:, :, None] == approximate.indices[:, None]).any(dim=2)
+    assert found.double().mean() > 0.9
+    true = (features[:, None] - features[approximate.indices]).norm(dim=2)
+    torch.testing.assert_close(approximate.distances, true)
+    assert (approximate.distances.diff(dim=1) >= 0).all()
+    assert (approximate.indices != torch.arange(200)[:, None]).all()
+
+
+def test_missing_annoy_names_the_command(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(__import__("sys").modules, "annoy", None)
+    with pytest.raises(ImportError, match=r'pip install "lapbench\[annoy\]"'):
+        nearest_neighbors(random_features(10), 2, "annoy")
+
+
+def test_laplacian_product_equals_the_matrix():
+    graph = knn_graph(random_features(20), 4)
+    weights = dense(graph)
+    values = random_features(20)
+    expected = (torch.diag(weights.sum(dim=1)) - weights) @ values
+    torch.testing.assert_close(graph.laplacian_product(values), expected)
+    torch.testing.assert_close(graph.degrees(), weights.sum(dim=1))
+
+
+@pytest.fixture(params=["dense", "iterative"])
+def solver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both solvers on the same small graphs."""
+    if request.param == "iterative":
+        monkeypatch.setattr(solve, "DENSE_UP_TO", 0)
+    return str(request.param)
+
+
+@pytest.mark.usefixtures("solver")
+@pytest.mark.parametrize("tau", [0.0, 0.01, 1.0])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-4)])
+class TestSolution:
+    def graph(self, dtype: torch.dtype) -> tuple[SimilarityGraph, Tensor, Tensor]:
+        labels = torch.eye(3, dtype=dtype)[torch.arange(9) % 3]
+        return knn_graph(random_features(60, dtype), 6), labels, torch.arange(9)
+
+    def test_equals_a_dense_solve(self, tau: float, dtype: torch.dtype, tolerance: float):
+        graph, labels, labeled = self.graph(dtype)
+        solution = solve_graph_equation(graph, labels, labeled, Laplace(tau))
+        weights = dense_weights(random_features(60), 6, "self-tuning")
+        expected = dense_solution(weights, labels.double(), tau)
+        assert solution.status is Status.CONVERGED
+        assert solution.residual < tolerance
+        assert relative_error(solution.values[9:].double(), expected) < tolerance
+        assert torch.equal(solution.values[:9], labels)
+
+    def test_stays_between_the_labels(self, tau: float, dtype: torch.dtype, tolerance: float):
+        graph, labels, labeled = self.graph(dtype)
+        values = solve_graph_equation(graph, labels, labeled, Laplace(tau)).values
+        assert values.min() >= -tolerance
+        assert values.max() <= 1 + tolerance
+        if tau == 0:
+            torch.testing.assert_close(values.sum(dim=1), torch.ones(60, dtype=dtype))
+
+    def test_moves_with_the_nodes(self, tau: float, dtype: torch.dtype, tolerance: float):
+        """Permuting nodes permutes the solution."""
+        graph, labels, labeled = self.graph(dtype)
+        order = torch.randperm(60, generator=torch.Generator().manual_seed(0))
+        moved = knn_graph(random_features(60, dtype)[order], 6)
+        where = order.argsort()
+        values = solve_graph_equation(graph, labels, labeled, Laplace(tau)).values
+        permuted = solve_graph_equation(moved, labels, where[labeled], Laplace(tau)).values
+        assert relative_error(permuted, values[order]) < tolerance
+
+
+def test_adjoint_identity_holds_for_weights():
+    """<dJ/dw, h> equals the derivative of J along h: here by the dense formula −∇u·∇v."""
+    graph = knn_graph(random_features(30), 5)
+    weights = graph.weights.clone().requires_grad_()
+    labels = torch.eye(2, dtype=torch.float64)
+    upstream = random_features(30)[:, :2]
+    free = SimilarityGraph(graph.edge_index, weights, 30)
+    values = solve_graph_equation(free, labels, torch.tensor([4, 7])).values
+    (found,) = torch.autograd.grad((values * upstream).sum(), weights)
+
+    matrix = dense(graph)
+    laplacian = torch.diag(matrix.sum(dim=1)) - matrix
+    inner = [node for node in range(30) if node not in (4, 7)]
+    adjoint = torch.zeros(30, 2, dtype=torch.float64)
+    adjoint[inner] = torch.linalg.solve(laplacian[inner][:, inner], upstream[inner])
+    i, j = graph.edge_index
+    expected = -((values[i] - values[j]) * (adjoint[i] - adjoint[j])).sum(dim=1)
+    torch.testing.assert_close(found, expected.detach())
+
+
+def test_too_few_iterations_are_reported(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(solve, "DENSE_UP_TO", 0)
+    monkeypatch.setattr(solve, "MAX_ITERATIONS", 2)
+    graph = knn_graph(random_features(60), 6)
+    solution = solve_graph_equation(graph, torch.eye(2, dtype=torch.float64), torch.tensor([0, 1]))
+    assert solution.status is Status.NOT_CONVERGED
+    assert solution.iterations == 2
+    assert solution.values.isfinite().all()
+
+
+def test_subtraction_free_factor_equals_cholesky():
+    weights = dense(knn_graph(random_features(20), 4))
+    excess = random_features(20).abs().sum(dim=1)
+    matrix = torch.diag(weights.sum(dim=1) + excess) - weights
+    found = solve.subtraction_free_factor(weights, excess)
+    torch.testing.assert_close(found, torch.linalg.cholesky(matrix))
+
+
+def test_weak_link_is_solved_exactly():
+    """Two nodes between two labels, by links of 1e-18 and 3e-18: u follows their ratio."""
+    edges = torch.tensor([[0, 1, 2], [1, 2, 3]])
+    weights = torch.tensor([1e-18, 1.0, 3e-18], dtype=torch.float64)
+    graph = SimilarityGraph(edges, weights, 4)
+    labels = torch.eye(2, dtype=torch.float64)
+    values = solve_graph_equation(graph, labels, torch.tensor([0, 3])).values
+    torch.testing.assert_close(values[1], torch.tensor([0.25, 0.75], dtype=torch.float64))
