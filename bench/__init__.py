@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lapbench.frame import load_records
+    from lapbench.job import run
     from lapbench.models import load_model
-    from lapbench.run import run
 
 __all__ = ["load_model", "load_records", "run"]
 
 _HOMES = {
     "load_model": "lapbench.models",
     "load_records": "lapbench.frame",
-    "run": "lapbench.run",
+    "run": "lapbench.job",
 }
 
 

@@ -77,7 +77,7 @@ def run(
     with _explained_errors():
         from rich.console import Console
 
-        from lapbench.run import prepare
+        from lapbench.job import prepare
 
         job = prepare(
             suite,

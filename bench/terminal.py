@@ -1,5 +1,6 @@
 """The leaderboard on the terminal."""
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -7,30 +8,38 @@ from lapbench.report import Report
 from lapbench.reports.leaderboard import readable
 from lapbench.reports.statistics import is_marked
 
-_WIDTH_OF_A_FILE = 160
+_WIDE = 1000
 
 
 def print_report(report: Report) -> None:
-    """Print the leaderboard, its conditions, the cells without a result, and the files written."""
+    """Print the leaderboard, its conditions, the cells without a result, and the files written.
+
+    Task, backbone and training stand in the title where all rows share them. In a file or a pipe
+    nothing is wrapped.
+    """
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
-        console.width = _WIDTH_OF_A_FILE
+        console.width = _WIDE
     board = readable(report.board)
-    table = Table(title=report.title)
-    for column in board.columns:
-        table.add_column(column, justify="right" if board[column].map(_is_number).any() else "left")
+    shared = [name for name in ("task", "backbone", "training") if board[name].nunique() == 1]
+    about = ", ".join(f"{name} {board[name].iloc[0]}" for name in shared)
+    table = Table(title=f"{report.title}\n{about}", box=SIMPLE_HEAD, padding=(0, 1))
+    for column in board.columns.drop(shared):
+        numeric = board[column].str[:1].str.isdigit().any()
+        named = column in ("method", "gradient")
+        table.add_column(
+            column, justify="right" if numeric else "left", overflow="fold", no_wrap=named
+        )
     for _, row in board.iterrows():
-        marked = is_marked(row["against the best"])
-        table.add_row(*map(str, row), style="bold" if marked else None)
+        style = "bold" if is_marked(row["against the best"]) else None
+        table.add_row(*row.drop(shared), style=style)
     console.print(table)
     for line in report.conditions:
         console.print(line)
     if report.unfinished:
         console.print("Cells without a result:")
-        for line in report.unfinished:
-            console.print(f"  {line}")
-    console.print(f"Written: {', '.join(str(path) for path in report.files)}")
-
-
-def _is_number(text: str) -> bool:
-    return text[:1].isdigit()
+    for line in report.unfinished:
+        console.print(f"  {line}")
+    console.print("Written:")
+    for path in report.files:
+        console.print(f"  {path}")

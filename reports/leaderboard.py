@@ -119,7 +119,11 @@ def to_markdown(board: pd.DataFrame) -> str:
     table = readable(board)
     marked = table["against the best"].map(is_marked)
     table.loc[marked, "accuracy [%]"] = "**" + table.loc[marked, "accuracy [%]"] + "**"
-    return str(table.map(lambda text: str(text).replace("|", r"\|")).to_markdown(index=False))
+    return str(
+        table.map(lambda text: str(text).replace("|", r"\|")).to_markdown(
+            index=False, disable_numparse=True
+        )
+    )
 
 
 def to_csv(board: pd.DataFrame) -> str:

@@ -178,7 +178,7 @@ def test_wrong_layer_arguments_are_refused(arguments: dict, message: str):
 
 
 def test_negative_tau_is_refused():
-    with pytest.raises(ValueError, match="tau: received -0.1"):
+    with pytest.raises(ValueError, match=r"tau: received -0\.1"):
         Laplace(-0.1)
 
 

@@ -52,6 +52,6 @@ def _draw_task(ax: Axes, accuracies: pd.DataFrame, results: Results) -> None:
         ax.errorbar(
             found.mean, row, xerr=half, fmt="D", color=results.colors()[method], capsize=4, zorder=3
         )
-    ax.set(xlabel="", ylabel="")
+    ax.set(xlabel="", ylabel="", ylim=(len(means) - 0.5, -0.5))
     ax.grid(axis="x", alpha=0.3)
     seaborn.despine(ax=ax)

@@ -34,8 +34,8 @@ def draw(results: Results) -> Figure | None:
     for ax, name in zip(grid[0], epochs, strict=True):
         ax.set_title(f"epoch {int(name.removeprefix(PREFIX))}", fontsize=9)
     figure.supxlabel(
-        "colour: class; star: labelled base sample; number: spread within classes / distance of "
-        "class means; each panel has its own scale",
+        "Colour: class. Star: labelled base sample. Number: spread within classes over distance of "
+        "class means. Each panel has its own scale.",
         fontsize=7,
     )
     return figure
@@ -60,7 +60,7 @@ def _scatter(ax: Axes, arrays: Arrays, name: str) -> None:
     x, y = points[arrays["held_out"]].T
     stars = ax.scatter(x, y, c=colors[arrays["held_out"]], s=40, marker="*")
     stars.set(edgecolor="black", linewidth=0.5)
-    ax.text(0.03, 0.03, f"{spread(points, labels):.2g}", transform=ax.transAxes, fontsize=6)
+    ax.set_xlabel(f"{spread(points, labels):.2f}", fontsize=7, labelpad=2)
 
 
 def spread(points: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> float:

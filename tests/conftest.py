@@ -1,0 +1,98 @@
+"""Fixtures: a small suite, and plug-ins that misbehave."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+TINY_SUITE = """
+title = "tiny"
+seeds = 2
+methods = ["softmax", "gll"]
+
+[[tasks]]
+dataset = "two_moons"
+backbone = "mlp"
+two_moons.samples = 160
+mlp.width = 8
+
+[budget]
+epochs = 3
+batch_size = 40
+"""
+
+PLUGIN = '''
+"""Methods that misbehave."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lapbench.methods._protocol import Head
+from lapbench.methods.softmax import Softmax
+
+
+class _Softmax(Head):
+    gradient_kind: ClassVar = "autograd"
+
+    def build(self, backbone, task):
+        return Softmax().build(backbone, task)
+
+
+@dataclass(frozen=True)
+class Broken(_Softmax):
+    """Raises while it is built."""
+
+    def build(self, backbone, task):
+        raise RuntimeError("no such | luck")
+
+
+@dataclass(frozen=True)
+class Exploding(_Softmax):
+    """Its loss becomes NaN."""
+
+    def build(self, backbone, task):
+        model = super().build(backbone, task)
+        loss = model.loss
+        model.loss = lambda x, y: loss(x, y) * float("nan")
+        return model
+
+
+@dataclass(frozen=True)
+class Picky(_Softmax):
+    """Applies to nothing."""
+
+    def skip(self, task):
+        return f"{task.name} is beneath it"
+'''
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """As in every cell: with more threads sums are taken in another order from run to run."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def tiny_suite(tmp_path: Path) -> Path:
+    """A suite of four cells that runs in seconds."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY_SUITE)
+    return path
+
+
+@pytest.fixture
+def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install a distribution whose entry points are the methods broken, exploding and picky."""
+    site = tmp_path / "site"
+    information = site / "misbehaving-1.0.dist-info"
+    information.mkdir(parents=True)
+    (site / "misbehaving.py").write_text(PLUGIN)
+    (information / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: misbehaving\nVersion: 1.0\n"
+    )
+    names = ("broken", "exploding", "picky")
+    points = [f"{name} = misbehaving:{name.capitalize()}" for name in names]
+    (information / "entry_points.txt").write_text("\n".join(["[lapbench.methods]", *points]))
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.delitem(sys.modules, "misbehaving", raising=False)

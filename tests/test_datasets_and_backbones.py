@@ -1,0 +1,105 @@
+"""What every data set and backbone must do, over all that are discovered."""
+
+import numpy as np
+import pytest
+import torch
+from table import BACKBONES, DATASETS, create, small_task
+
+from lapbench.datasets._task import Split, Task
+from lapbench.methods.backbones._protocol import Normalize
+from lapbench.methods.softmax import Softmax
+
+
+def images(channels: int, size: int) -> Task:
+    """Random images of ten classes."""
+    x = torch.rand(20, channels, size, size, generator=torch.Generator().manual_seed(0))
+    split = Split(x, torch.arange(20) % 10)
+    return Task("random", split, split, split, num_classes=10, bounds=(0.0, 1.0))
+
+
+def rows(split: Split) -> set[bytes]:
+    """The samples of a split, for comparison as sets."""
+    return {sample.numpy().tobytes() for sample in split.x}
+
+
+@pytest.mark.parametrize("name", DATASETS)
+class TestEveryDataset:
+    def test_splits_share_no_sample(self, name: str):
+        task = create("datasets", name).load(np.random.default_rng(0))
+        train, validation, test = map(rows, (task.train, task.validation, task.test))
+        assert not train & test
+        assert not validation & (train | test)
+
+    def test_repetitions_share_the_test_set_alone(self, name: str):
+        one, two, again = (
+            create("datasets", name).load(np.random.default_rng(seed)) for seed in (0, 1, 0)
+        )
+        assert torch.equal(one.test.x, two.test.x)
+        assert torch.equal(one.train.x, again.train.x)
+        assert rows(one.validation) != rows(two.validation)
+        assert rows(one.train) | rows(one.validation) == rows(two.train) | rows(two.validation)
+
+    def test_every_class_is_in_every_split_in_proportion(self, name: str):
+        task = create("datasets", name).load(np.random.default_rng(0))
+        for split in (task.train, task.validation, task.test):
+            shares = split.y.bincount(minlength=task.num_classes) / len(split)
+            assert (shares - task.train.y.bincount() / len(task.train)).abs().max() < 0.02
+
+    def test_inputs_are_float32_within_the_bounds(self, name: str):
+        task = create("datasets", name).load(np.random.default_rng(0))
+        assert task.train.x.dtype == torch.float32
+        if task.bounds:
+            low, high = task.bounds
+            assert (task.train.x.min(), task.train.x.max()) == (low, high)
+
+
+def test_digits_are_split_as_documented():
+    task = create("datasets", "digits").load(np.random.default_rng(0))
+    assert (len(task.train), len(task.validation), len(task.test)) == (1077, 360, 360)
+    assert task.input_shape == (1, 8, 8)
+    assert task.num_classes == 10
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+class TestEveryBackbone:
+    def test_features_have_the_stated_size(self, name: str):
+        task = images(1, 8)
+        backbone = create("backbones", name).build(task)
+        assert backbone(task.test.x).shape == (20, backbone.feature_size)
+
+    def test_activations_are_distinct_and_not_inplace(self, name: str):
+        backbone = create("backbones", name).build(images(1, 8))
+        found = [module for module in backbone.modules() if isinstance(module, torch.nn.ReLU)]
+        assert len(found) == sum(1 for _ in backbone.children() if isinstance(_, torch.nn.ReLU))
+        assert not any(activation.inplace for activation in found)
+
+    def test_normalisation_is_the_first_layer(self, name: str):
+        backbone = create("backbones", name).build(images(3, 8))
+        assert isinstance(next(iter(backbone.children())), Normalize)
+
+
+def test_normalisation_is_by_channel_and_spares_constants():
+    x = torch.rand(50, 3, 4, 4, generator=torch.Generator().manual_seed(0)) * 7
+    x[:, 2] = 5.0
+    normalized = Normalize(x)(x)
+    torch.testing.assert_close(normalized.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
+    deviation = normalized.std(dim=(0, 2, 3), correction=0)
+    torch.testing.assert_close(deviation, torch.tensor([1.0, 1.0, 0.0]))
+
+
+@pytest.mark.parametrize("size", [4, 8, 15, 16, 28, 32])
+def test_small_cnn_adapts_to_the_image(size: int):
+    task = images(3, size)
+    assert create("backbones", "small_cnn").build(task)(task.test.x).shape == (20, 200)
+
+
+def test_small_cnn_has_the_published_number_of_parameters():
+    """312,202 on MNIST with the linear classifier, as in the WNLL paper's code (TRADES)."""
+    task = images(1, 28)
+    model = Softmax().build(create("backbones", "small_cnn").build(task), task)
+    assert sum(parameter.numel() for parameter in model.parameters()) == 312_202
+
+
+def test_small_cnn_refuses_vectors_with_the_remedy():
+    with pytest.raises(ValueError, match=r"shape \(2,\) from two_moons.*use mlp"):
+        create("backbones", "small_cnn").build(small_task())

@@ -1,0 +1,95 @@
+"""Metrics equal values computed by hand; training notices when it leaves the numbers."""
+
+import pytest
+import torch
+from table import small_cell
+from torch import Tensor, nn
+
+from lapbench.datasets._task import Split
+from lapbench.evaluate import accuracy, calibration_error, evaluate, predict
+from lapbench.methods._protocol import Budget, Model
+from lapbench.train import DivergedError, train
+
+
+class Recorder(Model):
+    """Predicts from x directly, and remembers the batches."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Identity())
+        self.batches: list[int] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.batches.append(len(x))
+        return torch.log_softmax(x, dim=1)
+
+    def loss(self, x: Tensor, y: Tensor) -> Tensor:  # noqa: ARG002
+        raise AssertionError("evaluation does not train")
+
+
+def test_accuracy_by_hand():
+    predicted = torch.tensor([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5]]).log()
+    assert accuracy(predicted, torch.tensor([0, 0, 0])) == pytest.approx(2 / 3)
+
+
+def test_calibration_error_by_hand():
+    """Confidence 0.9 four times, three right: 0.15. Confidence 0.6 once, right: 0.4."""
+    predicted = torch.tensor([[0.9, 0.1]] * 4 + [[0.6, 0.4]], dtype=torch.float64).log()
+    found = calibration_error(predicted, torch.tensor([0, 0, 0, 1, 0]))
+    assert found == pytest.approx((4 * 0.15 + 0.4) / 5)
+
+
+def test_certain_and_right_is_calibrated():
+    predicted = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).log()
+    assert calibration_error(predicted, torch.tensor([0, 1])) == 0
+
+
+def test_negative_log_likelihood_by_hand():
+    split = Split(torch.zeros(4, 2), torch.tensor([0, 1, 0, 1]))
+    metrics = {metric.metric: metric for metric in evaluate(Recorder(), split, "test", 4)}
+    assert metrics["negative_log_likelihood"].value == pytest.approx(0.693147, abs=1e-6)
+    assert all(metric.count == 4 and metric.split == "test" for metric in metrics.values())
+
+
+def test_prediction_runs_in_fixed_batches():
+    model = Recorder()
+    predict(model, torch.zeros(7, 2), 3)
+    assert model.batches == [3, 3, 1]
+
+
+@pytest.mark.parametrize("method", ["softmax", "gll"])
+def test_divergence_names_epoch_and_remedy(method: str):
+    cell = small_cell(method)
+    task = cell.load_task()
+    model = cell.build_model(task, cell.head())
+    budget = Budget(epochs=5, batch_size=10, optimizer="sgd", learning_rate=1e30)
+    with pytest.raises(DivergedError, match=r"epoch \d+.*lower the learning rate"):
+        train(model, task, budget, cell.seeds, 100, lambda _: None)
+
+
+def test_cosine_schedule_ends_near_zero(monkeypatch: pytest.MonkeyPatch):
+    rates: list[float] = []
+    step = torch.optim.Adam.step
+    monkeypatch.setattr(
+        torch.optim.Adam,
+        "step",
+        lambda self, *a, **k: (rates.append(self.param_groups[0]["lr"]), step(self, *a, **k))[1],
+    )
+    cell = small_cell("softmax")
+    task = cell.load_task()
+    budget = Budget(epochs=4, batch_size=100, learning_rate=0.1, schedule="cosine")
+    train(cell.build_model(task, cell.head()), task, budget, cell.seeds, 100, lambda _: None)
+    assert rates == pytest.approx([0.1, 0.0853553, 0.05, 0.0146447], rel=1e-5)
+
+
+def test_validation_does_not_influence_training():
+    """Other validation data leave the weights as they are."""
+    cell = small_cell("gll")
+    states = []
+    for flip in (False, True):
+        task = cell.load_task()
+        if flip:
+            task.validation.x.mul_(-1)
+        model = cell.build_model(task, cell.head())
+        train(model, task, cell.budget, cell.seeds, 100, lambda _: None)
+        states.append(list(model.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))

@@ -1,0 +1,86 @@
+"""A failure is a record, and stops nothing else."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from lapbench.cli import main
+from lapbench.frame import load_records
+from lapbench.records import RecordError, ResultsFolder
+
+
+@pytest.fixture
+def outcome(tiny_suite: Path, tmp_path: Path, plugins: None) -> tuple[int, str, Path]:  # noqa: ARG001
+    """Exit status, output and folder of a run with methods that fail, diverge and skip."""
+    methods = 'methods = ["broken", "exploding", "picky", "softmax"]'
+    tiny_suite.write_text(tiny_suite.read_text().replace('methods = ["softmax", "gll"]', methods))
+    results = tmp_path / "results"
+    ran = CliRunner().invoke(main, ["run", str(tiny_suite), "--results", str(results)])
+    return ran.exit_code, ran.output, results
+
+
+def test_failed_cell_is_stored_with_its_traceback(outcome: tuple[int, str, Path]):
+    status, output, results = outcome
+    assert status == 1
+    assert "2 of 8 cells failed" in output
+    folder = ResultsFolder(results)
+    failed = [
+        record
+        for record in map(folder.read_record, folder.list_keys())
+        if record.status == "failed"
+    ]
+    assert len(failed) == 2
+    for record in failed:
+        assert record.reason == "RuntimeError: no such | luck"
+        assert "raise RuntimeError" in str(record.traceback)
+        shown = CliRunner().invoke(main, ["show", record.key, "--results", str(results)])
+        assert "raise RuntimeError" in shown.output
+
+
+def test_every_outcome_is_in_the_tables(outcome: tuple[int, str, Path]):
+    _, output, results = outcome
+    markdown = (results / "leaderboard.md").read_text()
+    for text in (output, markdown):
+        assert "broken on two_moons, repetition 0: failed (RuntimeError: no such" in text
+        assert (
+            "exploding on two_moons, repetition 1: diverged (epoch 1, step 1: the loss is nan"
+            in text
+        )
+        assert "picky on two_moons, repetition 0: skipped (two_moons is beneath it)" in text
+    frame = load_records(results)
+    states = frame.drop_duplicates("key").groupby("method")["status"].agg(set).to_dict()
+    assert states == {
+        "broken": {"failed"},
+        "exploding": {"diverged"},
+        "picky": {"skipped"},
+        "softmax": {"ok"},
+    }
+    board = (results / "leaderboard.csv").read_text()
+    assert "two_moons,mlp,broken,natural,autograd,accuracy,,,,0,2" in board
+
+
+def test_failed_cells_are_tried_again_unless_told_not_to(
+    outcome: tuple[int, str, Path], tiny_suite: Path
+):
+    _, _, results = outcome
+    arguments = ["run", str(tiny_suite), "--results", str(results), "--dry-run"]
+    assert "2 of 8 cells would run" in CliRunner().invoke(main, arguments).output
+    kept = CliRunner().invoke(main, [*arguments, "--no-retry"])
+    assert "0 of 8 cells would run" in kept.output
+
+
+def test_failure_elsewhere_does_not_fail_a_selection(
+    outcome: tuple[int, str, Path], tiny_suite: Path
+):
+    _, _, results = outcome
+    arguments = ["run", str(tiny_suite), "--results", str(results), "--methods", "softmax"]
+    assert CliRunner().invoke(main, arguments).exit_code == 0
+
+
+def test_record_of_another_schema_is_refused_with_the_reason(outcome: tuple[int, str, Path]):
+    _, _, results = outcome
+    path = next(results.glob("records/*.json"))
+    path.write_text(path.read_text().replace('"schema": 1', '"schema": 99', 1))
+    with pytest.raises(RecordError, match="schema 99, this lapbench reads schema 1"):
+        load_records(results)

@@ -1,0 +1,179 @@
+"""What every method must do, over all that are discovered."""
+
+import io
+import math
+from typing import get_args
+
+import pytest
+import torch
+from table import METHODS, small_cell
+
+from lapbench.cells import Cell
+from lapbench.datasets._task import Split, Task
+from lapbench.evaluate import predict
+from lapbench.methods._protocol import GradientKind, Model
+from lapbench.methods.gll import GLL
+from lapbench.train import Epoch, train
+
+
+def trained(cell: Cell) -> tuple[Model, Task, dict[str, list[float]]]:
+    """A trained model of a cell, its task and its curves."""
+    task = cell.load_task()
+    model = cell.build_model(task, cell.head())
+    curves = train(model, task, cell.budget, cell.seeds, 100, lambda _: None)
+    model.finish(task, cell.seeds.stream("finish"))
+    return model.eval(), task, curves
+
+
+@pytest.mark.parametrize("method", METHODS)
+class TestEveryMethod:
+    def test_gradient_kind_and_version_are_stated(self, method: str):
+        head = small_cell(method).head()
+        assert head.gradient_kind in get_args(GradientKind)
+        assert isinstance(head.version, int)
+
+    def test_skip_gives_a_reason_or_none(self, method: str):
+        cell = small_cell(method)
+        reason = cell.head().skip(cell.load_task())
+        assert reason is None or len(reason) > 10
+
+    def test_prediction_is_log_probabilities_differentiable_in_x(self, method: str):
+        model, task, _ = trained(small_cell(method))
+        x = task.test.x.clone().requires_grad_()
+        predicted = model(x)
+        assert predicted.shape == (len(task.test), task.num_classes)
+        torch.testing.assert_close(predicted.exp().sum(dim=1), torch.ones(len(x)))
+        (gradient,) = torch.autograd.grad(predicted[:, 0].sum(), x)
+        assert gradient.isfinite().all()
+        assert gradient.abs().max() > 0
+
+    def test_loss_is_finite_and_reaches_every_parameter(self, method: str):
+        cell = small_cell(method)
+        task = cell.load_task()
+        model = cell.build_model(task, cell.head())
+        held_out = model.start_epoch(task, cell.seeds.stream("base", 1))
+        rows = torch.arange(len(task.train))
+        rows = rows[~torch.isin(rows, held_out)]
+        loss = model.loss(task.train.x[rows], task.train.y[rows])
+        assert loss.shape == ()
+        assert math.isfinite(loss.item())
+        loss.backward()
+        for name, parameter in model.named_parameters():
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+
+    def test_loss_ignores_unknown_labels(self, method: str):
+        """The class of a sample with y = −1 plays no part; the sample may."""
+        model, task, _ = trained(small_cell(method))
+        x, y = task.test.x, task.test.y.clone()
+        y[:10] = -1
+        known = predict(model, x, 100)[10:].gather(1, y[10:, None]).mean()
+        assert model.loss(x, y).item() == pytest.approx(-known.item(), abs=1e-5)
+
+    def test_training_lowers_the_loss(self, method: str):
+        _, _, curves = trained(small_cell(method))
+        assert len(curves["training_loss"]) == len(curves["validation_accuracy"]) == 2
+        assert curves["training_loss"][1] < curves["training_loss"][0]
+
+    def test_equal_seeds_give_equal_results(self, method: str):
+        (one, task, first), (two, _, second) = (trained(small_cell(method)) for _ in range(2))
+        assert first == second
+        assert torch.equal(predict(one, task.test.x, 20), predict(two, task.test.x, 20))
+
+    def test_saved_model_predicts_the_same_bit_for_bit(self, method: str):
+        cell = small_cell(method)
+        model, task, _ = trained(cell)
+        file = io.BytesIO()
+        torch.save(model.state_dict(), file)
+        file.seek(0)
+        copy = cell.build_model(task, cell.head())
+        copy.load_state_dict(torch.load(file, weights_only=True))
+        assert torch.equal(predict(copy, task.test.x, 20), predict(model, task.test.x, 20))
+
+
+def gll_model(**options: object) -> tuple[Model, Task]:
+    """A GLL model in its first epoch."""
+    cell = small_cell("gll")
+    task = cell.load_task()
+    model = cell.build_model(task, GLL(**options))  # type: ignore[arg-type]
+    model.start_epoch(task, cell.seeds.stream("base", 1))
+    return model, task
+
+
+def test_gll_base_set_is_balanced_held_out_and_redrawn():
+    cell = small_cell("gll")
+    task = cell.load_task()
+    model = cell.build_model(task, cell.head())
+    rows = [model.start_epoch(task, cell.seeds.stream("base", epoch)) for epoch in (1, 2)]
+    for drawn in rows:
+        assert task.train.y[drawn].bincount().tolist() == [10, 10]
+        assert len(drawn.unique()) == 20
+    assert not torch.equal(*rows)
+
+
+def test_gll_base_set_can_stay_fixed():
+    model, task = gll_model(base_update="fixed")
+    cell = small_cell("gll")
+    again = model.start_epoch(task, cell.seeds.stream("base", 2))
+    assert torch.equal(task.train.x[again], model.base.x)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("option", "expected"), [("all", 100), (7, 14)])
+def test_gll_evaluates_with_the_asked_base_set(option: object, expected: int):
+    model, task = gll_model(evaluation_base_per_class=option)
+    model.finish(task, small_cell("gll").seeds.stream("finish"))
+    assert len(model.base) == expected  # type: ignore[attr-defined]
+
+
+def test_gll_loss_is_that_of_unnormalised_values():
+    """With τ > 0 the rows of u sum to less than 1, and the loss keeps that."""
+    model, task = gll_model(tau=0.5)
+    x, y = task.test.x, task.test.y
+    values = model.solve(x)  # type: ignore[attr-defined, operator]
+    assert values.sum(dim=1).max() < 0.999
+    expected = -(values.gather(1, y[:, None])[:, 0] + 1e-8).log().mean()
+    torch.testing.assert_close(model.loss(x, y), expected)
+
+
+def test_gll_predicts_the_label_mean_where_no_label_reaches():
+    model, task = gll_model(tau=0.1, bandwidth=1e-3)
+    with pytest.warns(RuntimeWarning, match="disconnected"):
+        predicted = model(task.test.x)
+    torch.testing.assert_close(predicted.exp(), torch.full_like(predicted, 0.5))
+
+
+@pytest.mark.parametrize("count", [50, 1000])
+def test_gll_refuses_a_base_set_that_leaves_nothing_to_learn(count: int):
+    with pytest.raises(ValueError, match=r"base_per_class: received .* accepted are 1\.\.49"):
+        gll_model(base_per_class=count)
+
+
+def test_held_out_rows_are_in_no_mini_batch():
+    cell = small_cell("gll")
+    task = cell.load_task()
+    model = cell.build_model(task, cell.head())
+    seen: list[torch.Tensor] = []
+    loss = model.loss
+    model.loss = lambda x, y: (seen.append(x), loss(x, y))[1]  # type: ignore[method-assign]
+    held_out: list[torch.Tensor] = []
+
+    def observe(epoch: Epoch) -> None:
+        if epoch.number:
+            batch = torch.cat(seen)
+            base = task.train.x[epoch.held_out]
+            assert len(batch) + len(base) == len(task.train)
+            assert not (batch[:, None] == base[None]).all(dim=2).any()
+            held_out.append(epoch.held_out)
+            seen.clear()
+
+    train(model, task, cell.budget, cell.seeds, 100, observe)
+    assert len(held_out) == 2
+
+
+@pytest.mark.parametrize("wrong", [2, -2])
+def test_class_index_out_of_range_is_named(wrong: int):
+    task = small_cell("gll").load_task()
+    y = task.train.y.clone()
+    y[5] = wrong
+    with pytest.raises(ValueError, match=rf"train label {wrong} in row 5; accepted are 0\.\.1"):
+        Task("toy", Split(task.train.x, y), task.validation, task.test, num_classes=2)

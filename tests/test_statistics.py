@@ -1,0 +1,89 @@
+"""Statistics equal values computed by hand or printed in textbooks."""
+
+import math
+
+import pandas as pd
+import pytest
+
+from lapbench.reports.statistics import (
+    against_best,
+    binomial_error,
+    holm,
+    interval,
+    is_marked,
+)
+
+
+def test_interval_is_student_t():
+    """Mean 3, standard deviation √2.5, t(0.975; 4) = 2.776445."""
+    found = interval([1, 2, 3, 4, 5])
+    half = 2.776445 * math.sqrt(2.5 / 5)
+    assert found.mean == 3
+    assert found.high - 3 == pytest.approx(half, rel=1e-6)
+    assert 3 - found.low == pytest.approx(half, rel=1e-6)
+
+
+def test_one_value_has_no_interval():
+    found = interval([0.5])
+    assert found.mean == 0.5
+    assert math.isnan(found.low)
+    assert math.isnan(found.high)
+
+
+def test_binomial_error_by_hand():
+    assert binomial_error(0.9, 100) == pytest.approx(0.03)
+
+
+def test_holm_by_hand():
+    """0.005·4, 0.01·3, 0.03·2, and 0.04·1 raised to the one before it."""
+    adjusted = holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005})
+    assert adjusted == pytest.approx({"d": 0.02, "a": 0.03, "c": 0.06, "b": 0.06})
+
+
+def test_holm_never_exceeds_one():
+    assert holm({"a": 0.9, "b": 0.8}) == {"a": 1.0, "b": 1.0}
+
+
+def test_paired_differences_decide():
+    """Differences 1, 2, 3, 4, 5: t = 3/√0.5 = 4.2426 with 4 degrees of freedom, p = 0.0132."""
+    best = pd.Series([101.0, 102, 103, 104, 105])
+    worse = best - pd.Series([1.0, 2, 3, 4, 5])
+    close = best - pd.Series([1.0, -2, 3, -4, 5])
+    assert against_best({"worse": worse, "best": best}) == {
+        "best": "best",
+        "worse": "worse (p = 0.013)",
+    }
+    verdict = against_best({"close": close, "best": best})["close"]
+    assert verdict.startswith("not significantly worse")
+
+
+def test_holm_is_applied_over_the_methods():
+    """0.0132·2 is reported for the smaller of two p-values."""
+    best = pd.Series([101.0, 102, 103, 104, 105])
+    values = {
+        "best": best,
+        "worse": best - pd.Series([1.0, 2, 3, 4, 5]),
+        "close": best - pd.Series([1.0, -2, 3, -4, 5]),
+    }
+    assert against_best(values)["worse"] == "worse (p = 0.026)"
+
+
+def test_fewer_than_five_common_seeds_are_too_few():
+    values = {"a": pd.Series([0.9] * 5), "b": pd.Series([0.1] * 4)}
+    verdicts = against_best(values)
+    assert verdicts == {"a": "too few seeds", "b": "too few seeds"}
+    assert not any(map(is_marked, verdicts.values()))
+
+
+def test_identical_values_are_not_tested():
+    values = pd.Series([0.9, 0.8, 0.7, 0.9, 0.8])
+    assert against_best({"a": values, "b": values.copy()})["b"] == "identical to the best"
+
+
+def test_constant_difference_is_significant_without_a_warning():
+    values = pd.Series([0.9, 0.8, 0.7, 0.9, 0.8])
+    assert against_best({"a": values, "b": values - 0.1})["b"].startswith("worse (p = 0")
+
+
+def test_no_method_gives_no_verdict():
+    assert against_best({}) == {}

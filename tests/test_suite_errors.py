@@ -1,0 +1,122 @@
+"""Every mistake of a user is named, with its place, what was received and what is accepted."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from lapbench.cli import main
+from lapbench.discovery import UnknownNameError, names
+from lapbench.suite import SuiteError, load_suite
+
+FOUR_MISTAKES = """
+title = "four mistakes"
+seeds = 0
+methods = ["softmx", { name = "gll", gll.tau = -1 }]
+
+[[tasks]]
+dataset = "digits"
+backbone = "mlp"
+
+[budget]
+epochs = 3
+batch-size = 10
+"""
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    """Exit status and everything printed."""
+    ran = CliRunner().invoke(main, ["run", *map(str, arguments)])
+    return ran.exit_code, ran.output
+
+
+def test_four_mistakes_are_four_errors_with_their_places(tmp_path: Path):
+    path = tmp_path / "suite.toml"
+    path.write_text(FOUR_MISTAKES)
+    status, output = run(path)
+    assert status == 2
+    lines = output.splitlines()
+    assert "has 4 mistakes" in lines[0]
+    assert len(lines) == 5
+    assert "  seeds: received 0; it should be greater than or equal to 1" in lines
+    assert any(line.startswith("  methods[0].name: unknown method 'softmx'") for line in lines)
+    assert "  methods[1].gll.tau: received -1; it should be greater than or equal to 0" in lines
+    assert any(
+        line.startswith("  budget.batch-size: unknown field; accepted are ep") for line in lines
+    )
+
+
+def test_unknown_method_lists_the_known(tmp_path: Path):
+    path = tmp_path / "suite.toml"
+    path.write_text(FOUR_MISTAKES)
+    with pytest.raises(SuiteError, match=f"known are: {', '.join(names('methods'))}; did you mean"):
+        load_suite(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (("[[tasks]]", "[tasks]"), "tasks: received"),
+        (('dataset = "digits"', "dataset = 3"), "tasks[0].dataset: received 3; accepted are: dig"),
+        (('"mlp"', '"mlp"\ncolour = 1'), "tasks[0].colour: unknown field"),
+        (('"mlp"', '"mlp"\nmlp.wide = 1'), "tasks[0].mlp.wide: unknown field; accepted are width"),
+        (("epochs = 3\n", ""), "budget.epochs: missing"),
+        (("epochs = 3\n", 'epochs = "3"\n'), "budget.epochs: received '3'"),
+        (('title = "four mistakes"', ""), "title: missing"),
+        (('"softmx"', "3"), "methods[0]: received 3"),
+        (
+            ('"softmx"', '{ name = "gll", learning_rate = 0 }'),
+            "methods[0].learning_rate: received 0",
+        ),
+        (
+            ('"softmx"', '{ name = "gll", gll.bandwidth = 0.0 }'),
+            "methods[0].gll.bandwidth: received",
+        ),
+    ],
+)
+def test_each_mistake_names_its_place(tmp_path: Path, change: tuple[str, str], place: str):
+    path = tmp_path / "suite.toml"
+    assert change[0] in FOUR_MISTAKES
+    path.write_text(FOUR_MISTAKES.replace(*change))
+    status, output = run(path)
+    assert status == 2
+    assert f"\n  {place}" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["defualt"], 2, "unknown suite 'defualt'; known are: default, "),
+        (["nowhere/suite.toml"], 1, "No such file or directory: 'nowhere/suite.toml'"),
+        (["default", "--methods", "softmax,glll"], 2, "method 'glll' is not in suite default"),
+        (["default", "--datasets", "mnist"], 2, "dataset 'mnist' is not in suite default"),
+        (["default", "--device", "tpu"], 2, "device 'tpu': accepted are cpu, cuda"),
+        (["default", "--device", "meta"], 2, "device 'meta': accepted are cpu, cuda"),
+        (["default", "--seeds", "0"], 2, "0 is not in the range x>=1"),
+    ],
+)
+def test_wrong_command_is_explained(arguments: list[str], status: int, message: str):
+    found, output = run(*arguments)
+    assert found == status
+    assert message in output
+    assert "Traceback" not in output
+
+
+def test_text_that_is_no_toml_is_explained(tmp_path: Path):
+    path = tmp_path / "suite.toml"
+    path.write_text("title = ")
+    with pytest.raises(SuiteError, match="is not valid TOML: Invalid value"):
+        load_suite(path)
+
+
+@pytest.mark.parametrize("name", names("suites"))
+def test_suites_that_come_with_lapbench_are_valid(name: str):
+    suite = load_suite(name)
+    assert suite.name == name
+    assert len(suite.cells("cpu")) == suite.seeds * len(suite.tasks) * len(suite.methods)
+
+
+def test_unknown_name_of_any_kind_is_explained():
+    with pytest.raises(UnknownNameError, match="unknown suite 'x'; known are: default"):
+        load_suite("x")
