@@ -30,7 +30,8 @@ class Progress:
         self._epochs = self._bars.add_task("epochs", total=None, note="", visible=False)
 
     def __enter__(self) -> Self:
-        self._bars.start()
+        if not self._bars.disable:
+            self._bars.start()
         return self
 
     def __exit__(
@@ -39,7 +40,8 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bars.stop()
+        if not self._bars.disable:
+            self._bars.stop()
 
     def start(self, cell: Cell) -> None:
         """Show which cell runs."""
