@@ -102,14 +102,15 @@ def _snapshot(model: Model, task: Task, epoch: Epoch) -> dict[str, np.ndarray[An
 
 @contextmanager
 def _reproducible(cell: Cell) -> Iterator[None]:
-    """Set threads and deterministic algorithms for a cell, and restore them."""
+    """Set threads and deterministic algorithms for a cell; restore them and torch's generator."""
     if cell.device != "cpu":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(cell.threads)
     torch.use_deterministic_algorithms(True)
     try:
-        yield
+        with torch.random.fork_rng():
+            yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic)

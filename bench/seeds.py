@@ -27,9 +27,9 @@ class Seeds:
         """Return a new generator for a purpose ("split", "order", …) in an epoch."""
         return np.random.default_rng(self._sequence(purpose, epoch))
 
-    def integer(self, purpose: str) -> int:
+    def integer(self, purpose: str, epoch: int = 0) -> int:
         """Return a seed in [0, 2^63) for libraries that take an integer."""
-        return int(self._sequence(purpose, 0).generate_state(1, np.uint64)[0] >> 1)
+        return int(self._sequence(purpose, epoch).generate_state(1, np.uint64)[0] >> 1)
 
     def _sequence(self, purpose: str, epoch: int) -> np.random.SeedSequence:
         name = json.dumps([self.dataset, self.repetition, purpose, epoch])

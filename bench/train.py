@@ -47,7 +47,7 @@ def train(
         model: on the device of the task.
         task: its training split is learned.
         budget: epochs, batch size and optimiser.
-        seeds: streams "order" and "base", one for each epoch.
+        seeds: streams "order" and "base", and torch's own generator, set anew in each epoch.
         evaluation_batch_size: samples per prediction in validation.
         on_epoch: called before the first epoch and after every one.
 
@@ -116,6 +116,7 @@ def _epoch(
     optimizer: torch.optim.Optimizer,
 ) -> float:
     """Pass once over the training data and return the mean loss over its samples."""
+    torch.manual_seed(seeds.integer("torch", number))
     model.train()
     order = torch.from_numpy(seeds.stream("order", number).permutation(len(task.train)))
     order = order[~torch.isin(order, held_out.cpu())].to(task.train.y.device)

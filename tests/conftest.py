@@ -28,6 +28,8 @@ PLUGIN = '''
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
+
 from lapbench.methods._protocol import Head
 from lapbench.methods.softmax import Softmax
 
@@ -59,6 +61,17 @@ class Exploding(_Softmax):
 
 
 @dataclass(frozen=True)
+class Noisy(_Softmax):
+    """Draws from torch's global generator in training."""
+
+    def build(self, backbone, task):
+        model = super().build(backbone, task)
+        loss = model.loss
+        model.loss = lambda x, y: loss(x + torch.randn_like(x), y)
+        return model
+
+
+@dataclass(frozen=True)
 class Picky(_Softmax):
     """Applies to nothing."""
 
@@ -83,7 +96,7 @@ def tiny_suite(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Install a distribution whose entry points are the methods broken, exploding and picky."""
+    """Install a distribution with the methods broken, exploding, noisy and picky."""
     site = tmp_path / "site"
     information = site / "misbehaving-1.0.dist-info"
     information.mkdir(parents=True)
@@ -91,7 +104,7 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (information / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: misbehaving\nVersion: 1.0\n"
     )
-    names = ("broken", "exploding", "picky")
+    names = ("broken", "exploding", "noisy", "picky")
     points = [f"{name} = misbehaving:{name.capitalize()}" for name in names]
     (information / "entry_points.txt").write_text("\n".join(["[lapbench.methods]", *points]))
     monkeypatch.syspath_prepend(site)

@@ -2,17 +2,19 @@
 
 import io
 import math
+from dataclasses import replace
 from typing import get_args
 
 import pytest
 import torch
 from table import METHODS, small_cell
 
-from lapbench.cells import Cell
+from lapbench.cells import Cell, Component
 from lapbench.datasets._task import Split, Task
 from lapbench.evaluate import predict
-from lapbench.methods._protocol import GradientKind, Model
+from lapbench.methods._protocol import Budget, GradientKind, Model
 from lapbench.methods.gll import GLL
+from lapbench.reports.figures.gll_fig3 import spread
 from lapbench.train import Epoch, train
 
 
@@ -133,6 +135,22 @@ def test_gll_loss_is_that_of_unnormalised_values():
     assert values.sum(dim=1).max() < 0.999
     expected = -(values.gather(1, y[:, None])[:, 0] + 1e-8).log().mean()
     torch.testing.assert_close(model.loss(x, y), expected)
+
+
+def test_gll_clusters_more_tightly_as_tau_grows():
+    """Two moons in the plane (GLL paper, figure 3), on fewer points and epochs."""
+    spreads = []
+    for tau in (0.0, 0.01, 0.1):
+        cell = small_cell("gll")
+        task = cell.load_task()
+        plane = Component("mlp", {"feature_size": 2})
+        cell = replace(cell, backbone=plane, budget=Budget(epochs=150, learning_rate=0.01))
+        head = GLL(tau=tau, bandwidth=1.0, base_per_class=5, base_update="fixed")
+        model = cell.build_model(task, head)
+        train(model, task, cell.budget, cell.seeds, 100, lambda _: None)
+        features = model.features(task.train.x).detach().numpy()
+        spreads.append(spread(features, task.train.y.numpy()))
+    assert spreads[0] > 1.2 * spreads[1] > 1.2**2 * spreads[2], spreads
 
 
 def test_gll_predicts_the_label_mean_where_no_label_reaches():

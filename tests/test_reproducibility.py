@@ -5,10 +5,12 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 import torch
 from running import command, comparable, lapbench
 
 import lapbench as package
+from lapbench.cli import INTERRUPTED
 from lapbench.evaluate import predict
 from lapbench.job import prepare
 from lapbench.records import ResultsFolder
@@ -24,7 +26,12 @@ def test_two_runs_agree_bit_for_bit(tiny_suite: Path, tmp_path: Path):
     assert all(record["metrics"] and record["curves"] for record in first.values())
 
 
-def test_killed_run_resumes_to_the_same_records(tiny_suite: Path, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("how", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, INTERRUPTED)]
+)
+def test_stopped_run_resumes_to_the_same_records(
+    tiny_suite: Path, tmp_path: Path, how: signal.Signals, status: int
+):
     tiny_suite.write_text(tiny_suite.read_text().replace("epochs = 3", "epochs = 40"))
     assert lapbench("run", tiny_suite, "--results", tmp_path / "whole").returncode == 0
 
@@ -32,16 +39,33 @@ def test_killed_run_resumes_to_the_same_records(tiny_suite: Path, tmp_path: Path
     run = subprocess.Popen([command(), "run", str(tiny_suite), "--results", str(killed)])
     while not list(killed.glob("records/*.json")) and run.poll() is None:
         time.sleep(0.01)
-    run.send_signal(signal.SIGKILL)
-    assert run.wait() == -signal.SIGKILL
+    run.send_signal(how)
+    assert run.wait() == status
     finished = {path: path.read_bytes() for path in (killed / "records").glob("*.json")}
     assert 1 <= len(finished) < 4
 
-    (killed / "records" / ".0123456789abcdef.json.part").write_text("{")
+    (killed / "records" / ".0123456789abcdef.json.1.part").write_text("{")
     assert lapbench("run", tiny_suite, "--results", killed).returncode == 0
-    assert comparable(killed).items() >= comparable(tmp_path / "whole").items()
+    assert comparable(killed) == comparable(tmp_path / "whole")
     assert len(ResultsFolder(killed).list_keys()) == 4
     assert all(path.read_bytes() == content for path, content in finished.items())
+
+
+@pytest.mark.usefixtures("plugins")
+def test_noise_from_the_global_generator_is_reproducible_and_leaves_it_alone(
+    tiny_suite: Path, tmp_path: Path
+):
+    methods = 'methods = ["noisy"]'
+    tiny_suite.write_text(tiny_suite.read_text().replace('methods = ["softmax", "gll"]', methods))
+    torch.manual_seed(0)
+    for folder in ("one", "two"):
+        package.run(tiny_suite, results=tmp_path / folder)
+        torch.randn(7)
+    assert comparable(tmp_path / "one") == comparable(tmp_path / "two")
+    following = torch.randn(3)
+    torch.manual_seed(0)
+    torch.randn(7), torch.randn(7)
+    assert torch.equal(following, torch.randn(3))
 
 
 def test_finished_cells_are_not_run_again(tiny_suite: Path, tmp_path: Path):
