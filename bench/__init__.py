@@ -1,23 +1,28 @@
 """lapbench: graph (Laplacian) regularisers for neural networks, compared on equal terms.
 
-``run(suite)`` runs a suite and reports on it, ``load_records(folder)`` gives its numbers as a tidy
-pandas frame, ``load_model(key, folder)`` a trained model.
+``run(suite)`` runs a suite and reports on it, ``write_report(folder)`` reports again,
+``load_records(folder)`` gives its numbers as a tidy pandas frame, ``load_model(key, folder)`` a
+trained model, ``names("methods")`` what there is.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lapbench.discovery import names
     from lapbench.frame import load_records
     from lapbench.job import run
     from lapbench.models import load_model
+    from lapbench.report import write_report
 
-__all__ = ["load_model", "load_records", "run"]
+__all__ = ["load_model", "load_records", "names", "run", "write_report"]
 
 _HOMES = {
     "load_model": "lapbench.models",
     "load_records": "lapbench.frame",
+    "names": "lapbench.discovery",
     "run": "lapbench.job",
+    "write_report": "lapbench.report",
 }
 
 

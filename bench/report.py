@@ -1,5 +1,6 @@
 """The report of a results folder: leaderboard and figures."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +101,8 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
         "repetitions, Holm, 5 %).",
         f"From: {'; '.join(origins) or 'no record yet'}.",
     ]
+    warned = Counter(text for record in records.values() for text in record.warnings)
+    lines += [f"Warned in {count} cell(s): {text}." for text, count in warned.items()]
     if others:
         lines.append(f"{others} record(s) in the folder belong to other plans and are left out.")
     return lines

@@ -87,6 +87,14 @@ def load_suite(name_or_path: str | Path) -> Suite:
     file = _check(_File, content, "", mistakes)
     tasks = [_task(entry, place, mistakes) for place, entry in _entries(content, "tasks")]
     methods = [_method(entry, place, mistakes) for place, entry in _entries(content, "methods")]
+    _refuse_repeated(tasks, "tasks", mistakes)
+    _refuse_repeated(methods, "methods", mistakes)
+    if file:
+        mistakes += [
+            f"evaluation.snapshot_epochs: received {epoch}; the last epoch is {file.budget.epochs}"
+            for epoch in file.evaluation.snapshot_epochs
+            if epoch > file.budget.epochs
+        ]
     if mistakes or file is None:
         count = f"{len(mistakes)} mistake{'s' if len(mistakes) != 1 else ''}"
         raise SuiteError("\n  ".join([f"{name_or_path} has {count}:", *mistakes]))
@@ -101,6 +109,13 @@ def load_suite(name_or_path: str | Path) -> Suite:
         ],
         evaluation=file.evaluation,
     )
+
+
+def _refuse_repeated(entries: list[Any], field: str, mistakes: list[str]) -> None:
+    for i, entry in enumerate(entries):
+        first = entries.index(entry)
+        if first < i and None not in entry:
+            mistakes.append(f"{field}[{i}]: equal to {field}[{first}]; leave one of them out")
 
 
 def _entries(content: dict[str, Any], field: str) -> list[tuple[str, Any]]:

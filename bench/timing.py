@@ -42,11 +42,12 @@ def time_steps(cell: Cell, task: Task, head: Head) -> StepTiming:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        for _ in range(_WARM_UP + _MEASURED):
-            for turn, samples in zip(turns, seconds, strict=True):
+        for round_number in range(_WARM_UP + _MEASURED):
+            # Who goes first changes, as the first may find colder caches.
+            for which in (0, 1) if round_number % 2 else (1, 0):
                 start = _now(cell.device)
-                take_step(*turn)
-                samples.append(_now(cell.device) - start)
+                take_step(*turns[which])
+                seconds[which].append(_now(cell.device) - start)
     finally:
         if collecting:
             gc.enable()

@@ -64,6 +64,7 @@ def test_unknown_method_lists_the_known(tmp_path: Path):
         (("epochs = 3\n", 'epochs = "3"\n'), "budget.epochs: received '3'"),
         (('title = "four mistakes"', ""), "title: missing"),
         (('"softmx"', "3"), "methods[0]: received 3"),
+        (('"softmx"', '"softmax", "gll", "softmax"'), "methods[2]: equal to methods[0]"),
         (
             ('"softmx"', '{ name = "gll", learning_rate = 0 }'),
             "methods[0].learning_rate: received 0",
@@ -82,6 +83,12 @@ def test_each_mistake_names_its_place(tmp_path: Path, change: tuple[str, str], p
     assert status == 2
     assert f"\n  {place}" in output
     assert "Traceback" not in output
+
+
+def test_snapshot_after_the_last_epoch_is_a_mistake(tiny_suite: Path):
+    tiny_suite.write_text(tiny_suite.read_text() + "[evaluation]\nsnapshot_epochs = [0, 9]\n")
+    with pytest.raises(SuiteError, match="snapshot_epochs: received 9; the last epoch is 3"):
+        load_suite(tiny_suite)
 
 
 @pytest.mark.parametrize(

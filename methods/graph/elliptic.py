@@ -102,7 +102,7 @@ def solve_graph_equation(
     free[labeled] = False
     free = free.nonzero()[:, 0]
     system = prepare(graph, free, equation.tau)
-    labels = labels.to(system.block.excess.dtype)
+    labels = labels.double()
     boundary = labels.mean(dim=0) if equation.tau == 0 else torch.zeros_like(labels[0])
     fixed = torch.where(reached[:, None], 0, boundary).index_put((labeled,), labels)
 

@@ -50,7 +50,8 @@ class FreeBlock:
     """The block A of Δ + τ that belongs to the free nodes, the others being held fixed.
 
     Symmetric positive definite when every free node has a path to a fixed one, or τ > 0. The
-    graph's weights are taken as constants, in the given precision.
+    graph's weights are taken as constants, and all is float64: links of learned clusters span more
+    orders of magnitude than float32 holds.
 
     Attributes:
         edges: (2, E_free) the edges between free nodes, by their positions among the free nodes.
@@ -60,15 +61,13 @@ class FreeBlock:
 
     """
 
-    def __init__(
-        self, graph: SimilarityGraph, free: Tensor, tau: float, dtype: torch.dtype
-    ) -> None:
+    def __init__(self, graph: SimilarityGraph, free: Tensor, tau: float) -> None:
         position = torch.full((graph.num_nodes,), -1, device=free.device)
         position[free] = torch.arange(len(free), device=free.device)
-        ends, weights = position[graph.edge_index], graph.weights.detach().to(dtype)
+        ends, weights = position[graph.edge_index], graph.weights.detach().double()
         inner = (ends >= 0).all(dim=0)
         self.edges, self.weights = ends[:, inner], weights[inner]
-        self.excess = torch.full((len(free),), tau, dtype=dtype, device=free.device)
+        self.excess = torch.full((len(free),), tau, dtype=torch.float64, device=free.device)
         for end, other in (ends, ends.flip(0)):
             link = (end >= 0) & (other < 0)
             self.excess.index_add_(0, end[link], weights[link])
@@ -96,7 +95,7 @@ class FreeBlock:
 
 
 class DenseCholesky:
-    """Factor once, solve exactly in float64; the faster choice up to a thousand free nodes.
+    """Factor once, solve exactly; the faster choice up to a thousand free nodes.
 
     Where learned clusters hang together by weights of 1e-8 and less of their degree, which happens
     soon, the usual factor loses the small link to the labels by cancellation; then the factor is
@@ -157,17 +156,17 @@ class ConjugateGradients:
     products; each has its own step lengths and stops changing once it has converged.
     """
 
-    def __init__(self, block: FreeBlock) -> None:
+    def __init__(self, block: FreeBlock, tolerance: float) -> None:
         self.block = block
+        self.tolerance = tolerance
 
     def solve(self, right_hand_sides: Tensor) -> LinearSolution:
         """Solve for all columns of (n_free, c) at once."""
         scaled = right_hand_sides * self.block.scale
-        tolerance = 1e-12 if scaled.dtype == torch.float64 else 1e-6
         values = torch.zeros_like(scaled)
         residual, direction = scaled, scaled
         square = scaled.square().sum(dim=0)
-        target = square * tolerance**2
+        target = square * self.tolerance**2
         iterations = 0
         while bool((active := square > target).any()) and iterations < MAX_ITERATIONS:
             product = self.block.product(direction)
@@ -183,7 +182,10 @@ class ConjugateGradients:
 
 
 def prepare(graph: SimilarityGraph, free: Tensor, tau: float) -> DenseCholesky | ConjugateGradients:
-    """Prepare the solver of Δ + τ on the free nodes: dense in float64 when small, else iterative.
+    """Prepare the solver of Δ + τ on the free nodes: dense when small, else iterative.
+
+    Right-hand sides and solutions are float64. The iteration stops at a residual of 1e-12 of the
+    right-hand side for float64 weights and of 1e-8 for float32 weights.
 
     Args:
         graph: the similarity graph.
@@ -193,8 +195,9 @@ def prepare(graph: SimilarityGraph, free: Tensor, tau: float) -> DenseCholesky |
 
     """
     if len(free) <= DENSE_UP_TO:
-        return DenseCholesky(FreeBlock(graph, free, tau, torch.float64))
-    return ConjugateGradients(FreeBlock(graph, free, tau, graph.weights.dtype))
+        return DenseCholesky(FreeBlock(graph, free, tau))
+    tolerance = 1e-12 if graph.weights.dtype == torch.float64 else 1e-8
+    return ConjugateGradients(FreeBlock(graph, free, tau), tolerance)
 
 
 def _solution(
