@@ -48,6 +48,19 @@ def test_neighbours_do_not_depend_on_the_chunk(monkeypatch: pytest.MonkeyPatch):
     assert torch.equal(whole.distances, chunked.distances)
 
 
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+@pytest.mark.parametrize("values", [2, 10, 10_000])
+def test_neighbours_of_tied_and_crowded_points_are_those_of_a_loop(values: int, offset: float):
+    """Whole numbers have exact distances; few of them give ties and duplicates in plenty."""
+    generator = torch.Generator().manual_seed(values)
+    points = torch.randint(values, (150, 3), generator=generator)
+    neighbors = nearest_neighbors((points + offset).float(), 7).indices
+    for node in range(150):
+        squared = (points - points[node]).square().sum(dim=1).tolist()
+        others = sorted((square, other) for other, square in enumerate(squared) if other != node)
+        assert neighbors[node].tolist() == [other for _, other in others[:7]]
+
+
 def test_annoy_finds_most_neighbours_and_their_true_distances():
     pytest.importorskip("annoy", reason="annoy is an optional dependency")
     features = random_features(200)

@@ -9,6 +9,7 @@ from torch import Tensor
 Backend = Literal["exact", "annoy"]
 
 _ROWS_PER_CHUNK = 1024
+_SPARE = 8
 _ANNOY_TREES = 10
 
 
@@ -88,13 +89,49 @@ def check_features(features: Tensor) -> Tensor:
 
 
 def _exact(features: Tensor, k: int) -> Neighbors:
+    """Search by matrix products, whose rounding is bounded; where it might matter, by differences.
+
+    Distances are those of differences always, or duplicates would not have distance 0.
+    """
     nodes = torch.arange(len(features), device=features.device)
+    candidates = k + _SPARE
+    if candidates >= len(features):
+        return _by_differences(features, nodes, k)
+    centered = features - features.mean(dim=0)
+    chunks = nodes.split(_ROWS_PER_CHUNK)
+    found = [_by_products(features, centered, rows, k, candidates) for rows in chunks]
+    indices, distances, certain = (torch.cat(parts) for parts in zip(*found, strict=True))
+    if not certain.all():
+        again = _by_differences(features, nodes[~certain], k)
+        indices[~certain], distances[~certain] = again.indices, again.distances
+    return Neighbors(indices, distances)
+
+
+def _by_products(
+    features: Tensor, centered: Tensor, rows: Tensor, k: int, candidates: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return indices, distances, and whether they are certainly the nearest, for some rows."""
+    norms = centered.square().sum(dim=1)
+    approximate = norms[rows, None] + norms - 2 * centered[rows] @ centered.T
+    approximate[torch.arange(len(rows), device=rows.device), rows] = torch.inf
+    nearest = approximate.topk(candidates, largest=False)
+    indices = nearest.indices.sort(dim=1).values
+    distances = torch.linalg.vector_norm(features[rows, None] - features[indices], dim=2)
+    ordered, order = distances.sort(dim=1, stable=True)
+    # All others are at least this far, by the bound on the rounding of sums of d products.
+    rounding = torch.finfo(features.dtype).eps * (features.shape[1] + 8)
+    others = nearest.values[:, -1] - rounding * (norms[rows] + norms.max())
+    certain = ordered[:, k - 1] ** 2 < others
+    return indices.gather(1, order)[:, :k], ordered[:, :k], certain
+
+
+def _by_differences(features: Tensor, rows: Tensor, k: int) -> Neighbors:
+    """Search some rows by the distances of differences to all nodes."""
     indices, distances = [], []
-    for rows in nodes.split(_ROWS_PER_CHUNK):
-        # Differences, not the matrix product: the latter gives duplicates a positive distance.
-        chunk = torch.cdist(features[rows], features, compute_mode="donot_use_mm_for_euclid_dist")
-        chunk[torch.arange(len(rows), device=rows.device), rows] = torch.inf
-        ordered, order = chunk.sort(dim=1, stable=True)
+    for chunk in rows.split(_ROWS_PER_CHUNK):
+        exact = torch.cdist(features[chunk], features, compute_mode="donot_use_mm_for_euclid_dist")
+        exact[torch.arange(len(chunk), device=rows.device), chunk] = torch.inf
+        ordered, order = exact.sort(dim=1, stable=True)
         indices.append(order[:, :k])
         distances.append(ordered[:, :k])
     return Neighbors(torch.cat(indices), torch.cat(distances))
