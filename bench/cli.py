@@ -47,7 +47,11 @@ def list_names(kind: str | None) -> None:
 @click.argument("suite")
 @click.option("--methods", metavar="NAME,…", help="Run only these methods of the suite.")
 @click.option("--datasets", metavar="NAME,…", help="Run only these data sets of the suite.")
-@click.option("--seeds", type=click.IntRange(min=1), help="Repetitions, instead of the suite's.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    help="Repetitions, instead of the suite's; the report is on these.",
+)
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:0, …")
 @click.option("--results", type=click.Path(path_type=Path), help="Default: results/SUITE.")
 @click.option("--dry-run", is_flag=True, help="Say which cells would run, and stop.")

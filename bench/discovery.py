@@ -30,7 +30,17 @@ class UnknownNameError(LapbenchError):
 
 
 def names(kind: str) -> list[str]:
-    """Return all names of a kind, without importing any of them."""
+    """Return all names of a kind, without importing any of them.
+
+    Args:
+        kind: "methods", "backbones", "datasets", "figures" or "suites".
+
+    Raises:
+        LapbenchError: if the kind is another.
+
+    """
+    if kind not in PACKAGES:
+        raise LapbenchError(f"kind: received {kind!r}; accepted are {', '.join(PACKAGES)}")
     return sorted({*_files(kind), *_plugins(kind)})
 
 

@@ -7,7 +7,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,10 @@ from lapbench.cells import Cell
 from lapbench.datasets._task import Task
 from lapbench.evaluate import evaluate
 from lapbench.methods._protocol import Model
+from lapbench.methods.graph import NonFiniteError
 from lapbench.provenance import provenance
-from lapbench.records import SCHEMA, PlannedCell, Record
-from lapbench.timing import time_steps
+from lapbench.records import SCHEMA, PlannedCell, Record, Timing
+from lapbench.timing import StepClock
 from lapbench.train import DivergedError, Epoch, train
 
 
@@ -42,16 +43,18 @@ def execute(planned: PlannedCell, on_epoch: Callable[[Epoch], None]) -> Outcome:
         key=planned.key,
         cell=planned.cell,
         gradient=planned.gradient,
-        status="ok",
+        status="failed",
+        curves={"training_loss": [], "validation_accuracy": []},
         provenance=provenance(planned.cell.device),
     )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             outcome = _attempt(planned.cell, record, on_epoch)
-        except DivergedError as error:
+        except (DivergedError, NonFiniteError) as error:
             outcome = Outcome(replace(record, status="diverged", reason=str(error)))
         except Exception as error:
+            record.curves.clear()
             reason = f"{type(error).__name__}: {error}"
             lines = traceback.format_exc()
             outcome = Outcome(replace(record, status="failed", reason=reason, traceback=lines))
@@ -67,16 +70,21 @@ def _attempt(cell: Cell, record: Record, on_epoch: Callable[[Epoch], None]) -> O
             return Outcome(replace(record, status="skipped", reason=reason))
         task = task.to(cell.device)
         model = cell.build_model(task, head).to(cell.device)
+        clock = StepClock(cell, task)
         arrays: dict[str, np.ndarray[Any, Any]] = {}
 
         def observe(epoch: Epoch) -> None:
             if epoch.number in cell.evaluation.snapshot_epochs:
                 arrays.update(_snapshot(model, task, epoch))
+            if epoch.number:
+                clock.end_epoch()
+                record.curves["training_loss"].append(epoch.training_loss)
+                record.curves["validation_accuracy"].append(epoch.validation_accuracy)
             on_epoch(epoch)
 
         start = time.perf_counter()
         batch_size = cell.evaluation.batch_size
-        curves = train(model, task, cell.budget, cell.seeds, batch_size, observe)
+        train(model, task, cell.budget, cell.seeds, batch_size, observe, clock.step)
         seconds = time.perf_counter() - start
         model.finish(task, cell.seeds.stream("finish"))
         name = cell.evaluation.split
@@ -84,9 +92,10 @@ def _attempt(cell: Cell, record: Record, on_epoch: Callable[[Epoch], None]) -> O
         for metric in metrics:
             if not math.isfinite(metric.value):
                 raise DivergedError(f"{metric.metric} of the trained model is {metric.value}")
-        timing = {"training_seconds": seconds, **asdict(time_steps(cell, task, head))}
-        record = replace(record, metrics=metrics, curves=curves, timing=timing)
-        return Outcome(record, model.state_dict(), arrays)
+        timing = Timing(seconds, clock.step_seconds, clock.softmax_step_seconds)
+        return Outcome(
+            replace(record, status="ok", metrics=metrics, timing=timing), model.state_dict(), arrays
+        )
 
 
 @torch.no_grad()

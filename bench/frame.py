@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 
-from lapbench.cells import Cell
 from lapbench.records import Plan, PlannedCell, Record, ResultsFolder
 
 COLUMNS = [
@@ -73,30 +72,33 @@ def tidy(plan: Plan, records: dict[str, Record]) -> pd.DataFrame:
 
 def _numbers(record: Record) -> Iterable[dict[str, Any]]:
     yield from (asdict(metric) for metric in record.metrics)
-    steps, softmax = record.timing["step_seconds"], record.timing["softmax_step_seconds"]
-    timings = {
-        "step_ratio": median(steps) / median(softmax),
-        "step_seconds": median(steps),
-        "training_seconds": record.timing["training_seconds"],
-    }
-    for metric, value in timings.items():
-        yield {"metric": metric, "split": "train", "value": value, "count": len(steps)}
+    if record.timing:
+        steps, softmax = record.timing.step_seconds, record.timing.softmax_step_seconds
+        timings = {
+            "step_ratio": median(a / b for a, b in zip(steps, softmax, strict=True)),
+            "step_seconds": median(steps),
+            "training_seconds": record.timing.training_seconds,
+        }
+        for metric, value in timings.items():
+            yield {"metric": metric, "split": "train", "value": value, "count": len(steps)}
 
 
 def _names(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
     """Return task, backbone and method of each cell, with the parameters that tell them apart."""
+    rates = {cell.cell.budget.learning_rate for cell in cells}
     columns = {
         "task": _tell_apart([(c.cell.dataset.name, c.cell.dataset.parameters) for c in cells]),
         "backbone": _tell_apart(
             [(c.cell.backbone.name, c.cell.backbone.parameters) for c in cells]
         ),
-        "method": _tell_apart([(c.cell.method.name, _method_parameters(c.cell)) for c in cells]),
+        "method": _tell_apart([(c.cell.method.name, c.cell.method.parameters) for c in cells]),
     }
+    if len(rates) > 1:
+        columns["method"] = [
+            f"{name} (learning_rate={cell.cell.budget.learning_rate:g})".replace(") (", ", ")
+            for name, cell in zip(columns["method"], cells, strict=True)
+        ]
     return [dict(zip(columns, names, strict=True)) for names in zip(*columns.values(), strict=True)]
-
-
-def _method_parameters(cell: Cell) -> dict[str, Any]:
-    return {**cell.method.parameters, "learning_rate": cell.budget.learning_rate}
 
 
 def _tell_apart(items: list[tuple[str, dict[str, Any]]]) -> list[str]:

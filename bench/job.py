@@ -48,15 +48,17 @@ def prepare(
     suite: str | Path,
     *,
     results: str | Path | None = None,
-    methods: Sequence[str] = (),
-    datasets: Sequence[str] = (),
+    methods: str | Sequence[str] = (),
+    datasets: str | Sequence[str] = (),
     seeds: int | None = None,
     device: str = "cpu",
     retry: bool = True,
 ) -> Job:
     """Return what :func:`run` would do; arguments and errors are the same."""
     chosen = load_suite(suite)
-    plan = make_plan(chosen.with_seeds(seeds) if seeds else chosen, device)
+    if seeds is not None:
+        chosen = chosen.with_seeds(seeds)
+    plan = make_plan(chosen, device)
     selected = select(plan, methods, datasets)
     folder = ResultsFolder(results or Path("results", chosen.name))
     return Job(plan, folder, selected, pending(selected, folder, retry))
@@ -66,8 +68,8 @@ def run(
     suite: str | Path,
     *,
     results: str | Path | None = None,
-    methods: Sequence[str] = (),
-    datasets: Sequence[str] = (),
+    methods: str | Sequence[str] = (),
+    datasets: str | Sequence[str] = (),
     seeds: int | None = None,
     device: str = "cpu",
     retry: bool = True,
@@ -83,7 +85,7 @@ def run(
         results: folder to write to, by default ``results/<suite>``.
         methods: run only these; the report still shows the whole plan.
         datasets: run only these; likewise.
-        seeds: number of repetitions instead of the suite's.
+        seeds: number of repetitions instead of the suite's; the report is on these.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:0"``, …
         retry: whether cells that failed before are run again.
 

@@ -7,38 +7,72 @@ import sys
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
 
 PACKAGES = ("lapbench", "torch", "numpy", "scipy", "scikit-learn", "pandas")
 
 
-def provenance(device: str) -> dict[str, Any]:
-    """Return versions, commit, machine and command, for a record."""
-    return {
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "git": git_state(Path.cwd()),
-        "python": platform.python_version(),
-        "packages": versions(),
-        "platform": platform.platform(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "accelerator": _accelerator(device),
-    }
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+class Provenance:
+    """Where a result comes from.
+
+    Attributes:
+        command: as given.
+        started: time in UTC, ISO 8601.
+        commit: of the lapbench checkout that runs or that the command was given in, with "+" if
+            files differ from it; otherwise why it is not known.
+        python: version.
+        packages: versions of those that results depend on.
+        platform: operating system.
+        processor: model name.
+        cores: number of logical CPU cores.
+        accelerator: model name of the GPU that was used, if one was.
+
+    """
+
+    command: str
+    started: str
+    commit: str
+    python: str
+    packages: dict[str, str]
+    platform: str
+    processor: str
+    cores: int | None
+    accelerator: str | None
 
 
-def versions() -> dict[str, str]:
-    """Return the installed versions of the packages that results depend on."""
-    return {package: metadata.version(package) for package in PACKAGES}
+def provenance(device: str) -> Provenance:
+    """Return where a result computed now on a device comes from."""
+    return Provenance(
+        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        commit=commit(),
+        python=platform.python_version(),
+        packages={package: metadata.version(package) for package in PACKAGES},
+        platform=platform.platform(),
+        processor=_processor(),
+        cores=os.cpu_count(),
+        accelerator=_accelerator(device),
+    )
 
 
-def git_state(folder: Path) -> dict[str, Any]:
-    """Return commit and whether files differ from it, or why they are not known."""
-    try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_git(folder, "status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError) as error:
-        return {"commit": None, "dirty": None, "why": f"git: {type(error).__name__}"}
+def commit() -> str:
+    """Return the commit of lapbench's source, or why it is not known.
+
+    That of the folder of the package if it runs from a checkout, else that of the current folder
+    if it is one, as under tox; never the commit of somebody's own project.
+    """
+    for folder in (Path(__file__).parent.parent, Path.cwd()):
+        project = folder / "pyproject.toml"
+        if project.is_file() and 'name = "lapbench"' in project.read_text(encoding="utf-8"):
+            try:
+                changed = "+" if _git(folder, "status", "--porcelain") else ""
+                return _git(folder, "rev-parse", "HEAD") + changed
+            except (OSError, subprocess.SubprocessError) as error:
+                return f"unknown ({type(error).__name__} from git)"
+    return "unknown (not run from a checkout)"
 
 
 def _git(folder: Path, *arguments: str) -> str:

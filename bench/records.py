@@ -5,16 +5,18 @@ import os
 from collections.abc import Callable
 from dataclasses import field
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import IO, Annotated, Any, Literal, cast
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from lapbench.cells import STRICT, Cell
 from lapbench.errors import LapbenchError
 from lapbench.evaluate import Metric
+from lapbench.provenance import Provenance
 
 SCHEMA = 1
 
@@ -28,6 +30,15 @@ class RecordError(LapbenchError):
 
 class DamagedRecordError(RecordError):
     """A file is cut off or changed by hand, so that it cannot be read."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Timing:
+    """Seconds of training in all (validation included), and of steps; see ``StepClock``."""
+
+    training_seconds: float
+    step_seconds: list[float]
+    softmax_step_seconds: list[float]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -47,9 +58,12 @@ class Record:
         traceback: of a failed cell.
         warnings: distinct warnings during the cell.
         metrics: numbers on the evaluated split.
-        curves: numbers after every epoch.
-        timing: seconds of training in all, and of single steps.
-        provenance: code, packages, machine, data, time.
+        curves: numbers after every epoch, up to the last before a divergence.
+        timing: of a trained model.
+        provenance: code, packages, machine, time.
+
+    Raises:
+        ValueError: if the status is "ok" and metrics or timing are missing.
 
     """
 
@@ -58,13 +72,17 @@ class Record:
     cell: Cell
     gradient: str
     status: Status
+    provenance: Provenance
     reason: str | None = None
     traceback: str | None = None
     warnings: list[str] = field(default_factory=list)
     metrics: list[Metric] = field(default_factory=list)
     curves: dict[str, list[float]] = field(default_factory=dict)
-    timing: dict[str, Any] = field(default_factory=dict)
-    provenance: dict[str, Any] = field(default_factory=dict)
+    timing: Timing | None = None
+
+    def __post_init__(self) -> None:
+        if self.status == "ok" and not (self.metrics and self.timing):
+            raise ValueError("a record of status ok has metrics and timing")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -83,7 +101,7 @@ class Plan:
     schema: int
     suite: str
     title: str
-    cells: list[PlannedCell]
+    cells: Annotated[list[PlannedCell], Field(min_length=1)]
 
 
 class ResultsFolder:
@@ -126,7 +144,7 @@ class ResultsFolder:
 
     def find_record(self, beginning: str) -> Record:
         """Return the one record whose key begins so."""
-        found = [key for key in self.list_keys() if key.startswith(beginning)]
+        found = [key for key in self.list_keys() if key.startswith(beginning.lower())]
         if len(found) != 1:
             raise RecordError(
                 f"{len(found)} records in {self.path} begin with {beginning!r}; "
@@ -145,8 +163,11 @@ class ResultsFolder:
         path = self.path / "arrays" / f"{key}.npz"
         if not path.is_file():
             return {}
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except (ValueError, EOFError, BadZipFile) as error:
+            raise _damaged(path, f"arrays cannot be read: {type(error).__name__}") from error
 
     def write_weights(self, key: str, state: dict[str, Any]) -> None:
         """Store the state of a trained model."""
@@ -157,7 +178,12 @@ class ResultsFolder:
         path = self.path / "weights" / f"{key}.pt"
         if not path.is_file():
             raise RecordError(f"{path} does not exist; run the suite again to train the model")
-        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        try:
+            state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        except OSError:
+            raise
+        except Exception as error:
+            raise _damaged(path, f"weights cannot be read: {type(error).__name__}") from error
         return state
 
 
@@ -194,7 +220,12 @@ def _read(kind: Any, path: Path) -> Any:
         return TypeAdapter(kind).validate_json(content)
     except RecordError:
         raise
+    except ValidationError as error:
+        mistakes = [f"{'.'.join(map(str, d['loc']))}: {d['msg']}" for d in error.errors()]
+        raise _damaged(path, "; ".join(mistakes)) from error
     except (ValueError, TypeError, KeyError) as error:
-        raise DamagedRecordError(
-            f"{path} is damaged; delete it and run the suite again ({error})"
-        ) from error
+        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+
+
+def _damaged(path: Path, why: str) -> DamagedRecordError:
+    return DamagedRecordError(f"{path} is damaged; delete it and run the suite again ({why})")

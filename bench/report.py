@@ -51,8 +51,9 @@ def write_report(
     plan, records = folder.read_plan(), read_planned(folder)
     frame = tidy(plan, records)
     target = Path(output) if output else folder.path
+    wanted = [figures] if isinstance(figures, str) else figures
     drawers = {
-        name: discovery.load("figures", name) for name in figures or discovery.names("figures")
+        name: discovery.load("figures", name) for name in wanted or discovery.names("figures")
     }
 
     board, missing = leaderboard(frame), unfinished(frame)
@@ -63,7 +64,7 @@ def write_report(
     files[1].write_text(to_csv(board), encoding="utf-8")
     for name, module in drawers.items():
         figure = module.draw(Results(frame, folder.read_arrays))
-        if figure is None and figures:
+        if figure is None and wanted:
             raise FigureError(f"figure {name} has no data in {folder.path}: {module.__doc__}")
         if figure is not None:
             for ending in ("png", "svg"):
@@ -84,10 +85,10 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
         f"{e.split} split in batches of {e.batch_size}" for e in (c.evaluation for c in cells)
     )
     origins = _distinct(
-        f"lapbench {record.provenance['packages']['lapbench']} (commit {_commit(record)}), torch "
-        f"{record.provenance['packages']['torch']}, {record.provenance['processor']}, "
-        f"{record.cell.device}, {record.cell.threads} thread(s), "
-        f"{record.provenance['started'][:10]}"
+        f"lapbench {record.provenance.packages['lapbench']} (commit {record.provenance.commit}), "
+        f"torch {record.provenance.packages['torch']}, "
+        f"{record.provenance.accelerator or record.provenance.processor}, {record.cell.device}, "
+        f"{record.cell.threads} thread(s), {record.provenance.started[:10]}"
         for record in records.values()
     )
     repetitions = 1 + max(cell.repetition for cell in cells)
@@ -95,24 +96,19 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
         f"Budget: {'; '.join(budgets)}. The weights are those of the last epoch.",
         f"Repetitions: {repetitions}, numbered from 0; intervals: 95 % by Student's t over them. "
         "Sampling error: the binomial standard error that the size of the split alone causes.",
-        f"Evaluated on the {'; '.join(evaluations)}. Step: median training step over that of "
-        "softmax, timed in turns in the same process.",
-        "Bold: the best mean accuracy and all that is not significantly worse (paired t over "
-        "repetitions, Holm, 5 %).",
+        f"Evaluated on the {'; '.join(evaluations)}. Step: a training step over a step "
+        "of softmax, taken after each epoch in the same process; median over the epochs.",
+        "Bold: the best mean accuracy and all that is not significantly worse (paired t over the "
+        "common repetitions, at least five, with Holm's correction, at 5 %).",
         f"From: {'; '.join(origins) or 'no record yet'}.",
     ]
-    warned = Counter(text for record in records.values() for text in record.warnings)
-    lines += [f"Warned in {count} cell(s): {text}." for text, count in warned.items()]
+    warned = Counter(
+        (record.cell.method.name, text) for record in records.values() for text in record.warnings
+    )
+    lines += [f"Warned in {n} cell(s) of {method}: {text}." for (method, text), n in warned.items()]
     if others:
         lines.append(f"{others} record(s) in the folder belong to other plans and are left out.")
     return lines
-
-
-def _commit(record: Record) -> str:
-    git = record.provenance["git"]
-    if not git["commit"]:
-        return "unknown"
-    return f"{git['commit'][:10]}{', with local changes' if git['dirty'] else ''}"
 
 
 def _distinct(texts: Iterable[str]) -> list[str]:

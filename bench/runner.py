@@ -30,7 +30,7 @@ def make_plan(suite: Suite, device: str = "cpu") -> Plan:
         SelectionError: if the device is not there.
 
     """
-    _check_device(device)
+    device = _checked_device(device)
     hashes: dict[tuple[str, int], str] = {}
     planned = []
     for cell in suite.cells(device):
@@ -41,7 +41,9 @@ def make_plan(suite: Suite, device: str = "cpu") -> Plan:
     return Plan(schema=SCHEMA, suite=suite.name, title=suite.title, cells=planned)
 
 
-def select(plan: Plan, methods: Sequence[str], datasets: Sequence[str]) -> list[PlannedCell]:
+def select(
+    plan: Plan, methods: str | Sequence[str], datasets: str | Sequence[str]
+) -> list[PlannedCell]:
     """Return the cells of a plan with one of the methods and data sets; none named means all.
 
     Raises:
@@ -49,7 +51,8 @@ def select(plan: Plan, methods: Sequence[str], datasets: Sequence[str]) -> list[
 
     """
     cells = plan.cells
-    for kind, wanted in (("method", methods), ("dataset", datasets)):
+    for kind, names in (("method", methods), ("dataset", datasets)):
+        wanted = [names] if isinstance(names, str) else names
         known = sorted({getattr(planned.cell, kind).name for planned in plan.cells})
         for name in wanted:
             if name not in known:
@@ -91,15 +94,18 @@ def _is_finished(key: str, folder: ResultsFolder, retry: bool) -> bool:
         return False
 
 
-def _check_device(device: str) -> None:
+def _checked_device(name: str) -> str:
     try:
-        kind = torch.device(device).type
-    except RuntimeError as error:
-        raise SelectionError(f"device {device!r}: accepted are cpu, cuda, cuda:0, ...") from error
-    if kind not in {"cpu", "cuda"}:
-        raise SelectionError(f"device {device!r}: accepted are cpu, cuda, cuda:0, ...")
-    if kind == "cuda" and not torch.cuda.is_available():
+        device = torch.device(name)
+    except RuntimeError:
+        device = torch.device("meta")
+    if device.type == "cpu":
+        return "cpu"
+    if device.type != "cuda":
+        raise SelectionError(f"device {name!r}: accepted are cpu, cuda, cuda:0, ...")
+    if (device.index or 0) >= torch.cuda.device_count():
         raise SelectionError(
-            f"device {device!r}: this torch ({torch.__version__}) finds no GPU; use --device cpu, "
-            "or install a CUDA build of torch"
+            f"device {name!r}: this torch ({torch.__version__}) finds {torch.cuda.device_count()} "
+            "GPU(s); use --device cpu, or install a CUDA build of torch"
         )
+    return name

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ def describe(beginning: str, results: Path) -> str:
     """
     folders = [ResultsFolder(path) for path in (results, *sorted(results.glob("*/")))]
     found = [
-        folder for folder in folders if any(k.startswith(beginning) for k in folder.list_keys())
+        folder
+        for folder in folders
+        if any(k.startswith(beginning.lower()) for k in folder.list_keys())
     ]
     if len(found) != 1:
         names = ", ".join(str(folder.path) for folder in found)
@@ -39,7 +42,7 @@ def describe(beginning: str, results: Path) -> str:
 
 def describe_machine() -> str:
     """Return versions, processor and accelerators."""
-    about = provenance("cpu")
+    about = asdict(provenance("cpu"))
     del about["command"], about["started"]
     about["accelerator"] = [
         torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())
@@ -57,7 +60,7 @@ def _describe_record(record: Record, folder: ResultsFolder) -> str:
     for metric in record.metrics:
         parts.append(f"{metric.split} {metric.metric}: {metric.value:.4g} ({metric.count} samples)")
     parts.append("cell:\n" + _indented(TypeAdapter(Cell).dump_python(record.cell, mode="json")))
-    parts.append("provenance:\n" + _indented(record.provenance))
+    parts.append("provenance:\n" + _indented(asdict(record.provenance)))
     if record.traceback:
         parts.append(record.traceback.rstrip())
     return "\n".join(parts)

@@ -31,7 +31,14 @@ class Suite:
     evaluation: Evaluation
 
     def with_seeds(self, seeds: int) -> "Suite":
-        """Return the suite with another number of repetitions."""
+        """Return the suite with another number of repetitions.
+
+        Raises:
+            SuiteError: if it is below 1.
+
+        """
+        if seeds < 1:
+            raise SuiteError(f"seeds: received {seeds}; accepted is an integer >= 1")
         return replace(self, seeds=seeds)
 
     def cells(self, device: str) -> list[Cell]:
@@ -78,10 +85,13 @@ def load_suite(name_or_path: str | Path) -> Suite:
     """
     path = Path(name_or_path)
     is_path = path.suffix == ".toml" or len(path.parts) > 1
-    text = path.read_text(encoding="utf-8") if is_path else discovery.suite_text(path.name)
+    if is_path and not path.is_file():
+        known = ", ".join(discovery.names("suites"))
+        raise SuiteError(f"there is no file {path}; give the path of one, or a name: {known}")
     try:
+        text = path.read_text(encoding="utf-8") if is_path else discovery.suite_text(str(path))
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SuiteError(f"{name_or_path} is not valid TOML: {error}") from error
     mistakes: list[str] = []
     file = _check(_File, content, "", mistakes)

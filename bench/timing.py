@@ -1,60 +1,63 @@
 """Time of a training step, beside that of softmax in the same process."""
 
-import gc
 import time
-from dataclasses import dataclass
+from dataclasses import replace
+from statistics import median
 
 import torch
+from torch import Tensor
 
 from lapbench.cells import Cell
 from lapbench.datasets._task import Task
-from lapbench.methods._protocol import Head
+from lapbench.methods._protocol import Model
 from lapbench.methods.softmax import Softmax
 from lapbench.train import make_optimizer, take_step
 
 _WARM_UP = 3
-_MEASURED = 10
 
 
-@dataclass(frozen=True)
-class StepTiming:
-    """Seconds of single training steps, of the method and of softmax, taken in turns."""
+class StepClock:
+    """Times every training step, and a step of softmax at the end of each epoch.
 
-    step_seconds: list[float]
-    softmax_step_seconds: list[float]
+    Steps are timed where they happen, as their cost may change while a model learns. Softmax has
+    the cell's backbone and batch size, and a learning rate that leaves it as it is; its step comes
+    right after the epoch's, so that a busy machine slows both.
 
+    Attributes:
+        step_seconds: median step of each epoch.
+        softmax_step_seconds: one step of softmax after each epoch.
 
-def time_steps(cell: Cell, task: Task, head: Head) -> StepTiming:
-    """Time training steps of fresh models of a cell's method and of softmax.
-
-    Both have the cell's backbone, budget and first mini-batch. The steps alternate, so that a busy
-    machine slows both; garbage collection is off.
     """
-    turns = []
-    for each in (head, Softmax()):
-        model = cell.build_model(task, each).to(cell.device).train()
-        held_out = model.start_epoch(task, cell.seeds.stream("base", 1)).cpu()
-        rows = torch.arange(len(task.train))
-        rows = rows[~torch.isin(rows, held_out)][: cell.budget.batch_size].to(task.train.y.device)
-        optimizer = make_optimizer(model, cell.budget)
-        turns.append((model, optimizer, task.train.x[rows], task.train.y[rows]))
-    seconds: tuple[list[float], list[float]] = ([], [])
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        for round_number in range(_WARM_UP + _MEASURED):
-            # Who goes first changes, as the first may find colder caches.
-            for which in (0, 1) if round_number % 2 else (1, 0):
-                start = _now(cell.device)
-                take_step(*turns[which])
-                seconds[which].append(_now(cell.device) - start)
-    finally:
-        if collecting:
-            gc.enable()
-    return StepTiming(seconds[0][_WARM_UP:], seconds[1][_WARM_UP:])
 
+    def __init__(self, cell: Cell, task: Task) -> None:
+        self._device = cell.device
+        self._softmax = cell.build_model(task, Softmax()).to(cell.device).train()
+        still = replace(cell.budget, learning_rate=1e-30, weight_decay=0.0)
+        self._optimizer = make_optimizer(self._softmax, still)
+        self._x = task.train.x[: cell.budget.batch_size]
+        self._y = task.train.y[: cell.budget.batch_size]
+        self._epoch: list[float] = []
+        self.step_seconds: list[float] = []
+        self.softmax_step_seconds: list[float] = []
+        for _ in range(_WARM_UP):
+            take_step(self._softmax, self._optimizer, self._x, self._y)
 
-def _now(device: str) -> float:
-    if device != "cpu":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
+    def step(self, model: Model, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> float:
+        """Make a training step, timed, and return its loss."""
+        start = self._now()
+        loss = take_step(model, optimizer, x, y)
+        self._epoch.append(self._now() - start)
+        return loss
+
+    def end_epoch(self) -> None:
+        """Time a step of softmax, and close the epoch."""
+        start = self._now()
+        take_step(self._softmax, self._optimizer, self._x, self._y)
+        self.softmax_step_seconds.append(self._now() - start)
+        self.step_seconds.append(median(self._epoch))
+        self._epoch.clear()
+
+    def _now(self) -> float:
+        if self._device != "cpu":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()

@@ -1,7 +1,7 @@
 """The training loop, the same for every method."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,9 @@ from lapbench.evaluate import accuracy, predict
 from lapbench.methods._protocol import Budget, Model
 from lapbench.methods.graph import NonFiniteError
 from lapbench.seeds import Seeds
+
+Step = Callable[[Model, torch.optim.Optimizer, Tensor, Tensor], float]
+"""Makes an optimiser step on inputs and labels and returns the loss."""
 
 
 class DivergedError(Exception):
@@ -38,10 +41,11 @@ def train(
     seeds: Seeds,
     evaluation_batch_size: int,
     on_epoch: Callable[[Epoch], None],
-) -> dict[str, list[float]]:
-    """Train a model and return its learning curves, one value per epoch.
+    step: Step | None = None,
+) -> None:
+    """Train a model; its weights are those of the last epoch.
 
-    The weights are those of the last epoch. Validation, after every epoch, only observes.
+    Validation, after every epoch, only observes.
 
     Args:
         model: on the device of the task.
@@ -50,6 +54,7 @@ def train(
         seeds: streams "order" and "base", and torch's own generator, set anew in each epoch.
         evaluation_batch_size: samples per prediction in validation.
         on_epoch: called before the first epoch and after every one.
+        step: makes an optimiser step, by default :func:`take_step`.
 
     Raises:
         DivergedError: if a loss, or a feature that a graph is built from, is NaN or infinite.
@@ -57,23 +62,21 @@ def train(
     """
     optimizer = make_optimizer(model, budget)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _learning_rate_factor(budget))
-    curves: dict[str, list[float]] = {"training_loss": [], "validation_accuracy": []}
     for number in range(1, budget.epochs + 1):
         held_out = model.start_epoch(task, seeds.stream("base", number))
         if number == 1:
             on_epoch(Epoch(0, math.nan, math.nan, held_out))
         try:
-            loss = _epoch(model, task, budget, seeds, number, held_out, optimizer)
+            torch.manual_seed(seeds.integer("torch", number))
+            order = _batch_order(task, seeds, number, held_out)
+            loss = _epoch(model, task, order.split(budget.batch_size), step or take_step, optimizer)
             found = accuracy(
                 predict(model, task.validation.x, evaluation_batch_size), task.validation.y
             )
-        except NonFiniteError as error:
+        except (DivergedError, NonFiniteError) as error:
             raise DivergedError(f"epoch {number}: {error}") from error
         schedule.step()
-        curves["training_loss"].append(loss)
-        curves["validation_accuracy"].append(found)
         on_epoch(Epoch(number, loss, found, held_out))
-    return curves
 
 
 def make_optimizer(model: Model, budget: Budget) -> torch.optim.Optimizer:
@@ -106,25 +109,21 @@ def _learning_rate_factor(budget: Budget) -> Callable[[int], float]:
     return lambda _: 1.0
 
 
+def _batch_order(task: Task, seeds: Seeds, number: int, held_out: Tensor) -> Tensor:
+    order = torch.from_numpy(seeds.stream("order", number).permutation(len(task.train)))
+    return order[~torch.isin(order, held_out.cpu())].to(task.train.y.device)
+
+
 def _epoch(
     model: Model,
     task: Task,
-    budget: Budget,
-    seeds: Seeds,
-    number: int,
-    held_out: Tensor,
+    batches: Sequence[Tensor],
+    step: Step,
     optimizer: torch.optim.Optimizer,
 ) -> float:
-    """Pass once over the training data and return the mean loss over its samples."""
-    torch.manual_seed(seeds.integer("torch", number))
+    """Pass once over the batches of training rows and return the mean loss over the samples."""
     model.train()
-    order = torch.from_numpy(seeds.stream("order", number).permutation(len(task.train)))
-    order = order[~torch.isin(order, held_out.cpu())].to(task.train.y.device)
     total = 0.0
-    for step, rows in enumerate(order.split(budget.batch_size), start=1):
-        try:
-            loss = take_step(model, optimizer, task.train.x[rows], task.train.y[rows])
-        except DivergedError as error:
-            raise DivergedError(f"epoch {number}, step {step}: {error}") from error
-        total += loss * len(rows)
-    return total / len(order)
+    for rows in batches:
+        total += step(model, optimizer, task.train.x[rows], task.train.y[rows]) * len(rows)
+    return total / sum(map(len, batches))

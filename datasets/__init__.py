@@ -1,1 +1,1 @@
-"""x."""
+"""Data sets: one a file."""

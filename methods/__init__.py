@@ -1,1 +1,1 @@
-"""x."""
+"""Methods: one head a file; backbones and graph numerics in folders."""

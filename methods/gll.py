@@ -23,7 +23,7 @@ from lapbench.methods.graph import (
 
 _FLOOR = 1e-8
 
-Bandwidth = Literal["self-tuning"] | Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Bandwidth = Literal["self-tuning"] | Annotated[float, Field(ge=1e-12, le=1e12)]
 
 
 class GraphLearningLayer(nn.Module):
@@ -52,11 +52,11 @@ class GraphLearningLayer(nn.Module):
         bandwidth: float | Literal["self-tuning"] = "self-tuning",
     ) -> None:
         super().__init__()
-        if k < 1:
-            raise ValueError(f"k: received {k}; accepted is an integer >= 1")
-        if isinstance(bandwidth, str) and bandwidth != "self-tuning":
+        if not isinstance(k, int) or k < 1:
+            raise ValueError(f"k: received {k!r}; accepted is an integer >= 1")
+        if bandwidth != "self-tuning" and type(bandwidth) not in (int, float):
             raise ValueError(
-                f"bandwidth: received {bandwidth!r}; accepted is 'self-tuning' or a positive number"
+                f"bandwidth: received {bandwidth!r}; accepted are 'self-tuning' and numbers"
             )
         self.k = k
         self.equation = equation or Laplace()
@@ -77,6 +77,11 @@ class GraphLearningLayer(nn.Module):
             RuntimeWarning: if the solve ends with a status other than ``CONVERGED``.
 
         """
+        if not 1 <= len(base_labels) <= len(features):
+            raise ValueError(
+                f"base_labels: received {len(base_labels)} rows for {len(features)} features; "
+                "accepted is at least one labelled row, the labelled features standing first"
+            )
         graph = knn_graph(features, self.k, self.kernel)
         labeled = torch.arange(len(base_labels), device=features.device)
         solution = solve_graph_equation(graph, base_labels, labeled, self.equation)
@@ -95,13 +100,27 @@ def log_probabilities(values: Tensor) -> Tensor:
     return clamped.log() - clamped.sum(dim=1, keepdim=True).log()
 
 
+def value_loss(values: Tensor, labels: Tensor) -> Tensor:
+    """Return the layer's training loss −mean log(u_y + 1e-8), for u (n, c) and classes (n,).
+
+    On u itself, not on probabilities: normalising u first would remove much of what τ does. Rows
+    with class −1 are ignored; without any other the loss is 0.
+
+    Source: the GLL authors' code.
+    """
+    known = labels >= 0
+    # Rounding can make a u that is 0 slightly negative.
+    predicted = values[known].gather(1, labels[known, None]).clamp_min(0)
+    return -(predicted + _FLOOR).log().sum() / max(int(known.sum()), 1)
+
+
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
 class GLL(Head):
     """Graph learning layer: a graph PDE as the classifier, with exact adjoint gradients.
 
     Labelled base samples and the batch are nodes of a k-nearest-neighbour graph of their features;
     Laplace learning from the base labels predicts the batch. The training loss is
-    −mean log(u_y + 1e-8) on u itself: normalising u first would remove much of what τ does.
+    :func:`value_loss`.
 
     Args:
         k: true neighbours per node; the paper's 25 counts the node itself.
@@ -135,16 +154,21 @@ class GLL(Head):
                 f"{task.name} has {smallest} training samples, and some must stay outside the "
                 f"base set; accepted are 1..{smallest - 1}"
             )
-        return _GLLModel(backbone, self, task.num_classes)
+        if self.evaluation_base_per_class != "all" and self.evaluation_base_per_class > smallest:
+            raise ValueError(
+                f"evaluation_base_per_class: received {self.evaluation_base_per_class}, but the "
+                f"smallest class of {task.name} has {smallest} training samples; accepted are "
+                f"1..{smallest} and 'all'"
+            )
+        return _GLLModel(backbone, self, task)
 
 
 class _GLLModel(Model):
-    base: Split
-
-    def __init__(self, backbone: nn.Module, head: GLL, num_classes: int) -> None:
+    def __init__(self, backbone: nn.Module, head: GLL, task: Task) -> None:
         super().__init__(backbone)
         self.head = head
-        self.num_classes = num_classes
+        self.num_classes = task.num_classes
+        self.base = Split(task.train.x[:0], task.train.y[:0])
         self.layer = GraphLearningLayer(head.k, Laplace(head.tau), head.bandwidth)
         self.base_rows: Tensor | None = None
 
@@ -163,10 +187,7 @@ class _GLLModel(Model):
         return log_probabilities(torch.where(unreached, mean.to(values.dtype), values))
 
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
-        known = y >= 0
-        predicted = self.solve(x)[known].gather(1, y[known, None])
-        # Rounding can make a u that is 0 slightly negative.
-        return -(predicted.clamp_min(0) + _FLOOR).log().mean()
+        return value_loss(self.solve(x), y)
 
     def start_epoch(self, task: Task, rng: np.random.Generator) -> Tensor:
         if self.base_rows is None or self.head.base_update == "random":
@@ -191,10 +212,5 @@ def _draw_per_class(y: Tensor, count: int | Literal["all"], rng: np.random.Gener
     for label in y[y >= 0].unique():
         rows = (y == label).nonzero()[:, 0]
         take = len(rows) if count == "all" else count
-        if take > len(rows):
-            raise ValueError(
-                f"base set: {take} samples asked for of class {int(label)}, which has {len(rows)} "
-                "training samples; ask for fewer"
-            )
         chosen.append(rows[torch.from_numpy(rng.permutation(len(rows))[:take]).to(rows.device)])
     return torch.cat(chosen).sort().values

@@ -17,8 +17,8 @@ def leaderboard(records: pd.DataFrame) -> pd.DataFrame:
 
     Columns: ``task, backbone, method, training, gradient, metric, mean, ci_low, ci_high, cells_ok,
     cells_planned``, then ``split``, ``count`` (samples of the split) and, for accuracies,
-    ``against_best``. Methods of a task are ordered by mean accuracy; one without any finished cell
-    comes last, with missing numbers.
+    ``against_best``. Methods of a task are ordered by mean accuracy; those with unfinished cells
+    come last, as the finished ones may be the lucky ones.
 
     Args:
         records: the tidy frame of ``lapbench.load_records``.
@@ -33,10 +33,15 @@ def leaderboard(records: pd.DataFrame) -> pd.DataFrame:
             if len(_values(cells, "accuracy"))
         }
         verdicts = against_best(accuracies)
-        order = sorted(methods, key=lambda name: -accuracies.get(str(name), pd.Series([-1])).mean())
-        for name in order:
+        for name in sorted(methods, key=lambda name: _rank(methods[name])):
             rows += _rows(methods[name], verdicts.get(str(name), ""))
     return pd.DataFrame(rows, columns=[*TIDY, "split", "count", "against_best"])
+
+
+def _rank(cells: pd.DataFrame) -> tuple[bool, float]:
+    accuracies = _values(cells, "accuracy")
+    mean = float(accuracies.mean()) if len(accuracies) else 0.0
+    return bool((cells["status"] != "ok").any()), -mean
 
 
 def _values(cells: pd.DataFrame, metric: str) -> pd.Series:

@@ -53,46 +53,45 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
 
 
 def against_best(values: Mapping[str, pd.Series]) -> dict[str, str]:
-    """Say how each method compares with the one of highest mean.
+    """Say how each method compares with the best: that of highest mean with five seeds or more.
 
-    Two-sided paired t tests of the differences per seed, with Holm's correction over the methods.
-    Fewer than five common seeds: "too few seeds", nothing is called significant. Identical values
-    are not tested.
+    Two-sided paired t tests of the differences on the seeds that both have, with Holm's correction
+    over the methods. With fewer than five nothing is called best or worse. Identical values are not
+    tested.
 
     Args:
         values: for each method its accuracies, indexed by repetition.
 
     Returns:
-        For each method "best", "not significantly worse (p = …)", "worse (p = …)", "identical to
-        the best" or "too few seeds".
+        For each method "best", "not significantly worse (p = …)", "worse (p = …)", "not worse on
+        the common seeds", "identical to the best" or "too few seeds".
 
     """
-    if not values:
-        return {}
-    best = max(values, key=lambda method: float(values[method].mean()))
-    verdicts = {best: "best"}
+    verdicts = dict.fromkeys(values, "too few seeds")
+    compared = [method for method in values if len(values[method]) >= FEWEST_SEEDS]
+    if not compared:
+        return verdicts
+    best = max(compared, key=lambda method: float(values[method].mean()))
+    verdicts[best] = "best"
     p_values: dict[str, float] = {}
-    for method in values:
-        if method == best:
-            continue
+    for method in compared:
         difference = (values[best] - values[method]).dropna()
-        if len(difference) < FEWEST_SEEDS:
-            verdicts[method] = "too few seeds"
-        elif (difference == 0).all():
+        if method == best or len(difference) < FEWEST_SEEDS:
+            continue
+        if (difference == 0).all():
             verdicts[method] = "identical to the best"
-        elif float(np.ptp(difference)) <= 1e-12 * abs(float(difference.mean())):
+        elif difference.mean() <= 0:
+            verdicts[method] = "not worse on the common seeds"
+        elif float(np.ptp(difference)) <= 1e-12 * float(difference.mean()):
             p_values[method] = 0.0  # No spread: the t statistic is infinite.
         else:
             p_values[method] = float(stats.ttest_1samp(difference, 0).pvalue)
     for method, p in holm(p_values).items():
         verdict = "worse" if p < LEVEL else "not significantly worse"
-        verdicts[method] = f"{verdict} (p = {p:.2g})"
-    others = {verdict for method, verdict in verdicts.items() if method != best}
-    if others == {"too few seeds"}:
-        verdicts[best] = "too few seeds"
+        verdicts[method] = f"{verdict} (p {f'= {p:.2g}' if p >= 1e-12 else '< 1e-12'})"
     return verdicts
 
 
 def is_marked(verdict: str) -> bool:
     """Tell whether a verdict is that of the best or of one not significantly worse."""
-    return verdict.startswith(("best", "not significantly", "identical"))
+    return verdict.startswith(("best", "not ", "identical"))

@@ -1,10 +1,12 @@
 """A failure is a record, and stops nothing else."""
 
+import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+import lapbench
 from lapbench.cli import main
 from lapbench.frame import load_records
 from lapbench.records import RecordError, ResultsFolder
@@ -43,10 +45,7 @@ def test_every_outcome_is_in_the_tables(outcome: tuple[int, str, Path]):
     markdown = (results / "leaderboard.md").read_text()
     for text in (output, markdown):
         assert "broken on two_moons, repetition 0: failed (RuntimeError: no such" in text
-        assert (
-            "exploding on two_moons, repetition 1: diverged (epoch 1, step 1: the loss is nan"
-            in text
-        )
+        assert "exploding on two_moons, repetition 1: diverged (epoch 1: the loss is nan" in text
         assert "picky on two_moons, repetition 0: skipped (two_moons is beneath it)" in text
     frame = load_records(results)
     states = frame.drop_duplicates("key").groupby("method")["status"].agg(set).to_dict()
@@ -76,6 +75,61 @@ def test_failure_elsewhere_does_not_fail_a_selection(
     _, _, results = outcome
     arguments = ["run", str(tiny_suite), "--results", str(results), "--methods", "softmax"]
     assert CliRunner().invoke(main, arguments).exit_code == 0
+
+
+def test_diverged_cell_keeps_the_curves_until_then(tiny_suite: Path, tmp_path: Path):
+    text = tiny_suite.read_text().replace("epochs = 3", "epochs = 30\nlearning_rate = 1e18")
+    tiny_suite.write_text(text)
+    lapbench.run(tiny_suite, results=tmp_path / "results", seeds=1)
+    folder = ResultsFolder(tmp_path / "results")
+    for key in folder.list_keys():
+        record = folder.read_record(key)
+        assert record.status == "diverged", record.reason
+        assert len(record.curves["training_loss"]) < 30
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("plan.json", b""),
+        ("plan.json", b'{"schema": 1, "suite": "s", "title": "t", "cells": []}'),
+        ("record", b'{"schema": 1, "status": "ok"}'),
+        ("record", b"[]"),
+        ("arrays", b"junk"),
+    ],
+)
+def test_damaged_file_is_named_with_the_remedy(
+    tiny_suite: Path, tmp_path: Path, file: str, content: bytes
+):
+    results = tmp_path / "results"
+    lapbench.run(tiny_suite, results=results, seeds=1)
+    key = ResultsFolder(results).list_keys()[0]
+    paths = {"record": f"records/{key}.json", "arrays": f"arrays/{key}.npz"}
+    path = results / paths.get(file, file)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    shown = CliRunner().invoke(main, ["report", str(results)])
+    assert shown.exit_code == 2
+    assert f"Error: {path} is damaged; delete it and run the suite again" in shown.output
+
+
+def test_ok_record_without_numbers_is_damaged(tiny_suite: Path, tmp_path: Path):
+    results = tmp_path / "results"
+    lapbench.run(tiny_suite, results=results, seeds=1)
+    path = next(results.glob("records/*.json"))
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "metrics": []}))
+    with pytest.raises(RecordError, match=r"is damaged.*has metrics and timing"):
+        load_records(results)
+
+
+def test_damaged_weights_are_named(tiny_suite: Path, tmp_path: Path):
+    results = tmp_path / "results"
+    lapbench.run(tiny_suite, results=results, seeds=1)
+    path = next(results.glob("weights/*.pt"))
+    path.write_bytes(b"junk")
+    with pytest.raises(RecordError, match="is damaged; delete it"):
+        lapbench.load_model(path.stem, results)
 
 
 def test_record_of_another_schema_is_refused_with_the_reason(outcome: tuple[int, str, Path]):

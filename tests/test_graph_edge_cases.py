@@ -118,9 +118,21 @@ def test_non_finite_features_are_named(value: float):
         GraphLearningLayer(2)(features, torch.eye(2))
 
 
+def test_distances_that_overflow_are_named():
+    features = torch.randn(20, 3, generator=torch.Generator().manual_seed(0)) * 1e30
+    with pytest.raises(NonFiniteError, match=r"distances overflow torch.float32.*learning rate"):
+        GraphLearningLayer(5)(features, torch.eye(2))
+
+
 def test_non_finite_labels_are_named():
     with pytest.raises(NonFiniteError, match="labels: row 1"):
         GraphLearningLayer(2)(torch.randn(5, 2), torch.tensor([[1.0, 0.0], [0.0, float("nan")]]))
+
+
+@pytest.mark.parametrize("count", [0, 6])
+def test_wrong_number_of_labelled_rows_is_named(count: int):
+    with pytest.raises(ValueError, match=f"base_labels: received {count} rows for 5 features"):
+        GraphLearningLayer(2)(torch.randn(5, 2), torch.zeros(count, 2))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -170,6 +182,9 @@ def test_wrong_labelled_nodes_are_refused(labeled: list, message: str):
         ({"k": 0}, "k: received 0"),
         ({"bandwidth": "auto"}, "bandwidth: received 'auto'"),
         ({"bandwidth": -1.0}, "bandwidth: received -1.0"),
+        ({"bandwidth": 1e200}, "bandwidth: received 1e.200"),
+        ({"bandwidth": None}, "bandwidth: received None"),
+        ({"k": 2.5}, "k: received 2.5"),
     ],
 )
 def test_wrong_layer_arguments_are_refused(arguments: dict, message: str):

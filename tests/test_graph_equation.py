@@ -163,6 +163,26 @@ def test_too_few_iterations_are_reported(monkeypatch: pytest.MonkeyPatch):
     assert solution.values.isfinite().all()
 
 
+def test_adjoint_that_does_not_converge_warns(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(solve, "DENSE_UP_TO", 0)
+    features = random_features(60).requires_grad_()
+    labels = torch.eye(2, dtype=torch.float64)
+    values = solve_graph_equation(knn_graph(features, 6), labels, torch.tensor([0, 1])).values
+    monkeypatch.setattr(solve, "MAX_ITERATIONS", 2)
+    with pytest.warns(RuntimeWarning, match="adjoint of the graph equation not converged"):
+        torch.autograd.grad(values[:, 0].square().sum(), features)
+
+
+@pytest.mark.usefixtures("solver")
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_solution_does_not_depend_on_the_unit_of_the_weights(scale: float):
+    graph = knn_graph(random_features(60), 6)
+    scaled = SimilarityGraph(graph.edge_index, scale * graph.weights, 60)
+    labels, labeled = torch.eye(2, dtype=torch.float64), torch.tensor([0, 1])
+    expected = solve_graph_equation(graph, labels, labeled).values
+    torch.testing.assert_close(solve_graph_equation(scaled, labels, labeled).values, expected)
+
+
 def test_subtraction_free_factor_equals_cholesky():
     weights = dense(knn_graph(random_features(20), 4))
     excess = random_features(20).abs().sum(dim=1)

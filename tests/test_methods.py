@@ -18,13 +18,19 @@ from lapbench.reports.figures.gll_fig3 import spread
 from lapbench.train import Epoch, train
 
 
-def trained(cell: Cell) -> tuple[Model, Task, dict[str, list[float]]]:
-    """A trained model of a cell, its task and its curves."""
+def trained(cell: Cell) -> tuple[Model, Task, list[float]]:
+    """A trained model of a cell, its task and the loss of each epoch."""
     task = cell.load_task()
     model = cell.build_model(task, cell.head())
-    curves = train(model, task, cell.budget, cell.seeds, 100, lambda _: None)
+    losses: list[float] = []
+
+    def observe(epoch: Epoch) -> None:
+        if epoch.number:
+            losses.append(epoch.training_loss)
+
+    train(model, task, cell.budget, cell.seeds, 100, observe)
     model.finish(task, cell.seeds.stream("finish"))
-    return model.eval(), task, curves
+    return model.eval(), task, losses
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -72,10 +78,18 @@ class TestEveryMethod:
         known = predict(model, x, 100)[10:].gather(1, y[10:, None]).mean()
         assert model.loss(x, y).item() == pytest.approx(-known.item(), abs=1e-5)
 
+    def test_loss_without_any_known_label_is_zero(self, method: str):
+        model, task, _ = trained(small_cell(method))
+        assert model.loss(task.test.x, torch.full_like(task.test.y, -1)).item() == 0
+
+    def test_untrained_model_can_be_saved(self, method: str):
+        cell = small_cell(method)
+        assert cell.build_model(cell.load_task(), cell.head()).state_dict()
+
     def test_training_lowers_the_loss(self, method: str):
-        _, _, curves = trained(small_cell(method))
-        assert len(curves["training_loss"]) == len(curves["validation_accuracy"]) == 2
-        assert curves["training_loss"][1] < curves["training_loss"][0]
+        _, _, losses = trained(small_cell(method))
+        assert len(losses) == 2
+        assert losses[1] < losses[0]
 
     def test_equal_seeds_give_equal_results(self, method: str):
         (one, task, first), (two, _, second) = (trained(small_cell(method)) for _ in range(2))
@@ -158,6 +172,18 @@ def test_gll_predicts_the_label_mean_where_no_label_reaches():
     with pytest.warns(RuntimeWarning, match="disconnected"):
         predicted = model(task.test.x)
     torch.testing.assert_close(predicted.exp(), torch.full_like(predicted, 0.5))
+
+
+def test_gll_without_a_base_set_says_so():
+    cell = small_cell("gll")
+    task = cell.load_task()
+    with pytest.raises(ValueError, match="base_labels: received 0 rows"):
+        cell.build_model(task, cell.head())(task.test.x)
+
+
+def test_gll_refuses_a_larger_evaluation_base_than_there_is():
+    with pytest.raises(ValueError, match=r"evaluation_base_per_class: received 51.* 1\.\.50 and"):
+        gll_model(evaluation_base_per_class=51)
 
 
 @pytest.mark.parametrize("count", [50, 1000])

@@ -148,6 +148,13 @@ def test_names_show_the_parameters_that_differ(tiny_suite: Path, tmp_path: Path)
     assert frame_names == {"gll (tau=0.0)", "gll (tau=0.5)"}
 
 
+def test_names_show_learning_rates_where_they_differ(tiny_suite: Path, tmp_path: Path):
+    methods = 'methods = ["softmax", {name = "gll", learning_rate = 0.1}]'
+    tiny_suite.write_text(tiny_suite.read_text().replace('methods = ["softmax", "gll"]', methods))
+    found = set(lapbench.run(tiny_suite, results=tmp_path / "r", seeds=1).board["method"])
+    assert found == {"softmax (learning_rate=0.001)", "gll (learning_rate=0.1)"}
+
+
 def test_records_of_other_plans_are_counted_not_shown(tiny_suite: Path, tmp_path: Path):
     lapbench.run(tiny_suite, results=tmp_path / "r", seeds=2)
     report = lapbench.run(tiny_suite, results=tmp_path / "r", seeds=1)

@@ -13,6 +13,7 @@ import lapbench as package
 from lapbench.cli import INTERRUPTED
 from lapbench.evaluate import predict
 from lapbench.job import prepare
+from lapbench.provenance import provenance
 from lapbench.records import ResultsFolder
 from lapbench.seeds import Seeds
 
@@ -84,6 +85,29 @@ def test_damaged_record_is_run_again(tiny_suite: Path, tmp_path: Path):
     damaged.write_bytes(damaged.read_bytes()[:100])
     package.run(tiny_suite, results=results)
     assert comparable(results) == expected
+
+
+def test_steps_are_timed_in_every_epoch_beside_softmax(tiny_suite: Path, tmp_path: Path):
+    package.run(tiny_suite, results=tmp_path / "results")
+    folder = ResultsFolder(tmp_path / "results")
+    for key in folder.list_keys():
+        timing = folder.read_record(key).timing
+        assert timing is not None
+        assert len(timing.step_seconds) == len(timing.softmax_step_seconds) == 3
+        assert min(timing.step_seconds + timing.softmax_step_seconds) > 0
+        assert timing.training_seconds > sum(timing.step_seconds)
+
+
+def test_commit_is_that_of_lapbench_not_of_the_users_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["git", "init", "-q"], check=True)
+    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", *author, "commit", "-qm", "x", "--allow-empty"], check=True)
+    head = ["git", "rev-parse", "HEAD"]
+    theirs = subprocess.run(head, check=True, capture_output=True, text=True).stdout.strip()
+    assert provenance("cpu").commit.removesuffix("+") != theirs
 
 
 def test_loaded_model_predicts_what_was_evaluated(tiny_suite: Path, tmp_path: Path):

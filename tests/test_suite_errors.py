@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import lapbench
 from lapbench.cli import main
 from lapbench.discovery import UnknownNameError, names
+from lapbench.errors import LapbenchError
+from lapbench.job import prepare
 from lapbench.suite import SuiteError, load_suite
 
 FOUR_MISTAKES = """
@@ -95,7 +98,13 @@ def test_snapshot_after_the_last_epoch_is_a_mistake(tiny_suite: Path):
     ("arguments", "status", "message"),
     [
         (["defualt"], 2, "unknown suite 'defualt'; known are: default, "),
-        (["nowhere/suite.toml"], 1, "No such file or directory: 'nowhere/suite.toml'"),
+        (
+            ["nowhere/suite.toml"],
+            2,
+            "there is no file nowhere/suite.toml; give the path of",
+        ),
+        (["."], 2, "unknown suite '.'; known are: default"),
+        (["default", "--device", "cuda:99"], 2, "GPU(s); use --device cpu"),
         (["default", "--methods", "softmax,glll"], 2, "method 'glll' is not in suite default"),
         (["default", "--datasets", "mnist"], 2, "dataset 'mnist' is not in suite default"),
         (["default", "--device", "tpu"], 2, "device 'tpu': accepted are cpu, cuda"),
@@ -122,6 +131,33 @@ def test_suites_that_come_with_lapbench_are_valid(name: str):
     suite = load_suite(name)
     assert suite.name == name
     assert len(suite.cells("cpu")) == suite.seeds * len(suite.tasks) * len(suite.methods)
+
+
+def test_text_in_another_encoding_is_explained(tmp_path: Path):
+    path = tmp_path / "suite.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(SuiteError, match="is not valid TOML: 'utf-8' codec"):
+        load_suite(path)
+
+
+@pytest.mark.parametrize("seeds", [0, -1])
+def test_number_of_seeds_below_one_is_refused(seeds: int, tmp_path: Path):
+    with pytest.raises(SuiteError, match=f"seeds: received {seeds}; accepted"):
+        lapbench.run("default", seeds=seeds, results=tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_single_name_needs_no_list():
+    assert {cell.cell.method.name for cell in prepare("default", methods="gll").selected} == {"gll"}
+
+
+def test_device_with_an_index_is_the_same_cpu():
+    assert prepare("default", seeds=1, device="cpu:0").plan == prepare("default", seeds=1).plan
+
+
+def test_unknown_kind_lists_the_known():
+    with pytest.raises(LapbenchError, match="kind: received 'x'; accepted are methods, "):
+        names("x")
 
 
 def test_unknown_name_of_any_kind_is_explained():

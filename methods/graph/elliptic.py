@@ -1,5 +1,6 @@
 """The graph equation with labels as boundary values, and its exact adjoint."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,6 +93,9 @@ def solve_graph_equation(
         ValueError: if shapes do not fit, no node is labelled, or an index is out of range or
             repeated.
 
+    Warns:
+        RuntimeWarning: in the backward pass, if the adjoint solve does not converge.
+
     Source: GLL paper, section 3.1, eq. 19 to 26.
 
     """
@@ -134,6 +138,9 @@ class _ImplicitSolution(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         adjoint: LinearSolution = ctx.system.solve(gradient)
+        if adjoint.status is not Status.CONVERGED:
+            message = f"adjoint of the graph equation {adjoint.status.value}"
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
         return -adjoint.values, None, None
 
 

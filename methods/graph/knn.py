@@ -47,7 +47,7 @@ def nearest_neighbors(features: Tensor, k: int, backend: Backend = "exact") -> N
         backend: ``"exact"`` or ``"annoy"``.
 
     Raises:
-        NonFiniteError: if a feature is NaN or infinite.
+        NonFiniteError: if a feature is NaN or infinite, or a distance overflows.
         ValueError: if the features are not a floating-point matrix, k < 1, fewer than two nodes
             are given, the backend is unknown, or annoy returned too few neighbours.
         ImportError: if annoy is asked for and not installed.
@@ -62,11 +62,15 @@ def nearest_neighbors(features: Tensor, k: int, backend: Backend = "exact") -> N
     if nodes < 2:
         raise ValueError(f"features: received {nodes} row(s); neighbours need at least 2 rows")
     k = min(k, nodes - 1)
-    if backend == "exact":
-        return _exact(features, k)
-    if backend == "annoy":
-        return _annoy(features, k)
-    raise ValueError(f"backend: received {backend!r}; accepted are 'exact' and 'annoy'")
+    if backend not in ("exact", "annoy"):
+        raise ValueError(f"backend: received {backend!r}; accepted are 'exact' and 'annoy'")
+    neighbors = _exact(features, k) if backend == "exact" else _annoy(features, k)
+    if not neighbors.distances.isfinite().all():
+        raise NonFiniteError(
+            f"features: distances overflow {features.dtype} (largest feature "
+            f"{float(features.abs().max()):.3g}); lower the learning rate or scale the features"
+        )
+    return neighbors
 
 
 def check_features(features: Tensor) -> Tensor:

@@ -18,8 +18,9 @@ class SimilarityGraph:
     Attributes:
         edge_index: (2, E) int64 with ``edge_index[0] < edge_index[1]``, every edge unique.
         weights: (E,) finite and non-negative, may require gradients. An edge connects if its
-            weight is above 1e-20; the adjoint through a weaker one is lost in rounding even in
-            float64 (it is of the size of the weight's inverse, and its error of that times 1e-32).
+            weight is above 1e-20 of the largest; the adjoint through a weaker one is lost in
+            rounding even in float64 (it is of the size of the weight's inverse, and its error of
+            that times 1e-32).
         num_nodes: n.
 
     Raises:
@@ -60,7 +61,7 @@ class SimilarityGraph:
             first = int(wrong.nonzero()[0, 0])
             i, j = self.edge_index[:, first].tolist()
             raise ValueError(
-                f"edge {first} = ({i}, {j}) of weight {float(self.weights[first]):g} {why} "
+                f"edge {first} = ({i}, {j}) of weight {self.weights[first].item():g} {why} "
                 f"({int(wrong.sum())} such edge(s))"
             )
 
@@ -79,7 +80,9 @@ class SimilarityGraph:
 
     def reached_from(self, sources: Tensor) -> Tensor:
         """Return which nodes (n,) have a path of connecting edges to one of the sources."""
-        i, j = self.edge_index[:, self.weights > CONNECTS_ABOVE]
+        weights = self.weights.detach().double()
+        largest = weights.max() if len(weights) else 0.0
+        i, j = self.edge_index[:, weights > CONNECTS_ABOVE * largest]
         reached = torch.zeros(self.num_nodes, dtype=torch.bool, device=self.weights.device)
         reached[sources] = True
         count = -1

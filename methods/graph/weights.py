@@ -49,10 +49,10 @@ class FixedBandwidth:
     .. math:: w_{ij} = \exp(-4 \|x_i - x_j\|^2 / \varepsilon^2)
 
     Args:
-        bandwidth: ε, a positive finite number in the units of the features.
+        bandwidth: ε, from 1e-12 to 1e12, in the units of the features.
 
     Raises:
-        ValueError: if the bandwidth is not positive and finite.
+        ValueError: if the bandwidth is out of this range.
 
     Source: GLL paper, section 2.1; ε = 1 in its figure 3.
 
@@ -61,9 +61,9 @@ class FixedBandwidth:
     bandwidth: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.bandwidth < float("inf"):
+        if not 1e-12 <= self.bandwidth <= 1e12:
             raise ValueError(
-                f"bandwidth: received {self.bandwidth}; accepted is a positive finite number"
+                f"bandwidth: received {self.bandwidth}; accepted is a number from 1e-12 to 1e12"
             )
 
     def __call__(

@@ -21,7 +21,9 @@ def draw(results: Results) -> Figure | None:
         return None
     tasks = [name for name, _ in accuracies.groupby(["task", "backbone"], sort=False)]
     rows = accuracies["method"].nunique()
-    figure = Figure(figsize=(6.4, 0.9 + len(tasks) * (0.5 + 0.45 * rows)), layout="constrained")
+    widest = accuracies["method"].str.len().max()
+    size = (5.6 + 0.1 * widest, 0.9 + len(tasks) * (0.5 + 0.45 * rows))
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(len(tasks), squeeze=False)[:, 0]
     for ax, (task, backbone) in zip(axes, tasks, strict=True):
         chosen = (accuracies["task"] == task) & (accuracies["backbone"] == backbone)
