@@ -85,8 +85,8 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
         f"{e.split} split in batches of {e.batch_size}" for e in (c.evaluation for c in cells)
     )
     origins = _distinct(
-        f"lapbench {record.provenance.packages['lapbench']} (commit {record.provenance.commit}), "
-        f"torch {record.provenance.packages['torch']}, "
+        f"lapbench {record.provenance.packages['lapbench']} "
+        f"(commit {_short(record.provenance.commit)}), torch {record.provenance.packages['torch']}, "
         f"{record.provenance.accelerator or record.provenance.processor}, {record.cell.device}, "
         f"{record.cell.threads} thread(s), {record.provenance.started[:10]}"
         for record in records.values()
@@ -109,6 +109,10 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
     if others:
         lines.append(f"{others} record(s) in the folder belong to other plans and are left out.")
     return lines
+
+
+def _short(commit: str) -> str:
+    return commit if commit.startswith("unknown") else commit[:10] + commit[40:]
 
 
 def _distinct(texts: Iterable[str]) -> list[str]:

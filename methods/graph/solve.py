@@ -126,26 +126,32 @@ def subtraction_free_factor(weights: Tensor, excess: Tensor) -> Tensor:
     """Return the Cholesky factor of diag(W1 + excess) − W, accurate in every entry.
 
     Only non-negative numbers are added, multiplied and divided, so nothing cancels however weakly
-    a cluster is joined to the rest. A pivot that underflows to 0 gives infinite entries.
+    a cluster is joined to the rest: with A₁₁ = LLᵀ for the first half and Y = L⁻¹W₁₂ ≥ 0, what is
+    left of the second half has the weights W₂₂ + YᵀY and the row sums e₂ + YᵀL⁻¹e₁. A pivot that
+    underflows to 0 gives entries that are not finite.
 
     Args:
-        weights: W, (n, n) symmetric and non-negative with zero diagonal.
-        excess: (n,) non-negative row sums of the matrix.
+        weights: W, (n, n) symmetric and non-negative; its diagonal plays no part.
+        excess: e, (n,) non-negative row sums of the matrix.
 
     Source: A. Alfa, J. Xue, Q. Ye, "Accurate computation of the smallest eigenvalue of a diagonally
-    dominant M-matrix", Math. Comp. 71 (2002), after Grassmann, Taksar and Heyman.
+    dominant M-matrix", Math. Comp. 71 (2002), after Grassmann, Taksar and Heyman; here by halves.
 
     """
-    weights, excess = weights.clone(), excess.clone()
-    factor = torch.zeros_like(weights)
-    for node in range(len(excess)):
-        row = weights[node, node + 1 :]
-        pivot = excess[node] + row.sum()
-        share = row / pivot
-        factor[node, node] = pivot.sqrt()
-        factor[node + 1 :, node] = -share * pivot.sqrt()
-        weights[node + 1 :, node + 1 :] += share[:, None] * row
-        excess[node + 1 :] += share * excess[node]
+    half = len(excess) // 2
+    if half == 0:
+        return excess.sqrt()[:, None]
+    links, first_excess = weights[:half, half:], excess[:half]
+    first = subtraction_free_factor(weights[:half, :half], first_excess + links.sum(dim=1))
+    solved = torch.linalg.solve_triangular(
+        first, torch.column_stack([links, first_excess]), upper=False
+    )
+    shares, carried = solved[:, :-1], solved[:, -1]
+    second = subtraction_free_factor(
+        weights[half:, half:] + shares.T @ shares, excess[half:] + shares.T @ carried
+    )
+    factor = torch.block_diag(first, second)
+    factor[half:, :half] = -shares.T
     return factor
 
 
