@@ -84,13 +84,7 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
     evaluations = _distinct(
         f"{e.split} split in batches of {e.batch_size}" for e in (c.evaluation for c in cells)
     )
-    origins = _distinct(
-        f"lapbench {record.provenance.packages['lapbench']} "
-        f"(commit {_short(record.provenance.commit)}), torch {record.provenance.packages['torch']}, "
-        f"{record.provenance.accelerator or record.provenance.processor}, {record.cell.device}, "
-        f"{record.cell.threads} thread(s), {record.provenance.started[:10]}"
-        for record in records.values()
-    )
+    origins = _distinct(_origin(record) for record in records.values())
     repetitions = 1 + max(cell.repetition for cell in cells)
     lines = [
         f"Budget: {'; '.join(budgets)}. The weights are those of the last epoch.",
@@ -111,8 +105,15 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
     return lines
 
 
-def _short(commit: str) -> str:
-    return commit if commit.startswith("unknown") else commit[:10] + commit[40:]
+def _origin(record: Record) -> str:
+    about, cell = record.provenance, record.cell
+    known = not about.commit.startswith("unknown")
+    commit = about.commit[:10] + about.commit[40:] if known else about.commit
+    return (
+        f"lapbench {about.packages['lapbench']} (commit {commit}), torch "
+        f"{about.packages['torch']}, {about.accelerator or about.processor}, {cell.device}, "
+        f"{cell.threads} thread(s), {about.started[:10]}"
+    )
 
 
 def _distinct(texts: Iterable[str]) -> list[str]:

@@ -150,7 +150,7 @@ def subtraction_free_factor(weights: Tensor, excess: Tensor) -> Tensor:
     second = subtraction_free_factor(
         weights[half:, half:] + shares.T @ shares, excess[half:] + shares.T @ carried
     )
-    factor = torch.block_diag(first, second)
+    factor: Tensor = torch.block_diag(first, second)
     factor[half:, :half] = -shares.T
     return factor
 
