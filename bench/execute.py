@@ -54,7 +54,6 @@ def execute(planned: PlannedCell, on_epoch: Callable[[Epoch], None]) -> Outcome:
         except (DivergedError, NonFiniteError) as error:
             outcome = Outcome(replace(record, status="diverged", reason=str(error)))
         except Exception as error:
-            record.curves.clear()
             reason = f"{type(error).__name__}: {error}"
             lines = traceback.format_exc()
             outcome = Outcome(replace(record, status="failed", reason=reason, traceback=lines))

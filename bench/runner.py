@@ -1,5 +1,6 @@
 """Running a plan: what is finished stays, what is missing is run."""
 
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -65,7 +66,12 @@ def select(
 
 
 def pending(cells: list[PlannedCell], folder: ResultsFolder, retry: bool) -> list[PlannedCell]:
-    """Return the cells that have no final record yet, in their order."""
+    """Return the cells that have no final record yet, in their order.
+
+    Warns:
+        RuntimeWarning: if a record is damaged, and its cell therefore among them.
+
+    """
     return [cell for cell in cells if not _is_finished(cell.key, folder, retry)]
 
 
@@ -90,7 +96,8 @@ def _is_finished(key: str, folder: ResultsFolder, retry: bool) -> bool:
         return False
     try:
         return folder.read_record(key).status in FINAL or not retry
-    except DamagedRecordError:
+    except DamagedRecordError as error:
+        warnings.warn(f"{error}; its cell runs again now", RuntimeWarning, stacklevel=2)
         return False
 
 

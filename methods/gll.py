@@ -39,7 +39,8 @@ class GraphLearningLayer(nn.Module):
         bandwidth: ``"self-tuning"``, or one positive number for all nodes.
 
     Raises:
-        ValueError: if k < 1 or the bandwidth is neither "self-tuning" nor positive and finite.
+        ValueError: if k is no integer >= 1, or the bandwidth is neither "self-tuning" nor a number
+            from 1e-12 to 1e12.
 
     Source: GLL paper, sections 2.1, 2.4 and 3.
 
@@ -146,7 +147,12 @@ class GLL(Head):
     base_update: Literal["random", "fixed"] = "random"
 
     def build(self, backbone: nn.Module, task: Task) -> Model:
-        """Return the backbone followed by the graph learning layer."""
+        """Return the backbone followed by the graph learning layer.
+
+        Raises:
+            ValueError: if a class has too few training samples for the base sets.
+
+        """
         smallest = int(task.train.y[task.train.y >= 0].bincount(minlength=task.num_classes).min())
         if self.base_per_class >= smallest:
             raise ValueError(

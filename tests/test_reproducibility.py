@@ -83,7 +83,8 @@ def test_damaged_record_is_run_again(tiny_suite: Path, tmp_path: Path):
     expected = comparable(results)
     damaged = next(results.glob("records/*.json"))
     damaged.write_bytes(damaged.read_bytes()[:100])
-    package.run(tiny_suite, results=results)
+    with pytest.warns(RuntimeWarning, match=f"{damaged.name} is damaged.*runs again now"):
+        package.run(tiny_suite, results=results)
     assert comparable(results) == expected
 
 
