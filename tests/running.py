@@ -22,7 +22,7 @@ def command() -> str:
 def comparable(folder: Path) -> dict[str, dict[str, Any]]:
     """All records of a results folder, without what may differ between equal runs."""
     records = {}
-    for path in (folder / "records").glob("*.json"):
+    for path in (folder / "records").glob("[!.]*.json"):
         record = json.loads(path.read_text())
         del record["timing"], record["provenance"]
         records[path.stem] = record

@@ -69,8 +69,10 @@ class TestEveryBackbone:
 
     def test_activations_are_distinct_and_not_inplace(self, name: str):
         backbone = create("backbones", name).build(images(1, 8))
-        found = [module for module in backbone.modules() if isinstance(module, torch.nn.ReLU)]
-        assert len(found) == sum(1 for _ in backbone.children() if isinstance(_, torch.nn.ReLU))
+        everywhere = backbone.named_modules(remove_duplicate=False)
+        found = [module for _, module in everywhere if isinstance(module, torch.nn.ReLU)]
+        assert found
+        assert len(set(found)) == len(found)
         assert not any(activation.inplace for activation in found)
 
     def test_normalisation_is_the_first_layer(self, name: str):

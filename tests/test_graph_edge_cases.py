@@ -65,6 +65,25 @@ def test_component_without_label_takes_mean_or_zero_and_warns(tau: float, expect
     assert (gradient == 0).all()
 
 
+def test_label_mean_of_a_component_without_label_has_its_gradient():
+    labels = ONE_HOT.clone().requires_grad_()
+    with pytest.warns(RuntimeWarning, match="disconnected"):
+        values = GraphLearningLayer(3)(two_far_groups(), labels)
+    (gradient,) = torch.autograd.grad(values[4:, 0].sum(), labels)
+    torch.testing.assert_close(gradient, torch.tensor([[2.0, 0], [2.0, 0]], dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("link", "status"), [(1e-19, Status.CONVERGED), (1e-22, Status.DISCONNECTED)]
+)
+def test_links_below_the_threshold_do_not_connect(link: float, status: Status):
+    weights = torch.tensor([1.0, link], dtype=torch.float64)
+    graph = SimilarityGraph(torch.tensor([[0, 1], [1, 2]]), weights, 3)
+    labels = torch.ones(1, 1, dtype=torch.float64)
+    solution = solve_graph_equation(graph, labels, torch.tensor([0]))
+    assert solution.status is status
+
+
 def test_cluster_joined_by_weights_below_rounding_counts_as_disconnected():
     features = two_far_groups()
     features[6:] -= 1e3 - 20

@@ -61,6 +61,16 @@ def test_neighbours_of_tied_and_crowded_points_are_those_of_a_loop(values: int, 
         assert neighbors[node].tolist() == [other for _, other in others[:7]]
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e3])
+def test_neighbours_of_float32_points_far_from_the_origin_are_exact(offset: float):
+    generator = torch.Generator().manual_seed(1)
+    features = (torch.randn(200, 30, generator=generator) + offset).float()
+    squared = (features[:, None].double() - features[None].double()).square().sum(dim=2)
+    squared.fill_diagonal_(torch.inf)
+    expected = squared.sort(dim=1, stable=True).indices[:, :9]
+    assert torch.equal(nearest_neighbors(features, 9).indices, expected)
+
+
 def test_annoy_finds_most_neighbours_and_their_true_distances():
     pytest.importorskip("annoy", reason="annoy is an optional dependency")
     features = random_features(200)

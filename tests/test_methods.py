@@ -13,7 +13,8 @@ from lapbench.cells import Cell, Component
 from lapbench.datasets._task import Split, Task
 from lapbench.evaluate import predict
 from lapbench.methods._protocol import Budget, GradientKind, Model
-from lapbench.methods.gll import GLL
+from lapbench.methods.gll import GLL, GraphLearningLayer, value_loss
+from lapbench.methods.graph import Laplace
 from lapbench.reports.figures.gll_fig3 import spread
 from lapbench.train import Epoch, train
 
@@ -141,6 +142,23 @@ def test_gll_evaluates_with_the_asked_base_set(option: object, expected: int):
     assert len(model.base) == expected  # type: ignore[attr-defined]
 
 
+def test_gll_options_reach_the_layer():
+    model, task = gll_model(k=9, tau=0.2, bandwidth=5.0)
+    x = task.test.x
+    features = model.features(torch.cat([model.base.x, x]))  # type: ignore[attr-defined]
+    labels = torch.eye(2)[model.base.y]  # type: ignore[attr-defined]
+    expected = GraphLearningLayer(9, Laplace(0.2), 5.0)(features, labels)
+    torch.testing.assert_close(model.solve(x), expected)  # type: ignore[attr-defined, operator]
+
+
+def test_value_loss_by_hand():
+    """A slightly negative u counts as 0; the row of class −1 is left out."""
+    values = torch.tensor([[-1e-7, 1.0], [0.5, 0.5], [0.9, 0.1]], dtype=torch.float64)
+    found = value_loss(values, torch.tensor([0, 1, -1]))
+    expected = -(math.log(1e-8) + math.log(0.5 + 1e-8)) / 2
+    assert found.item() == pytest.approx(expected, rel=1e-12)
+
+
 def test_gll_loss_is_that_of_unnormalised_values():
     """With τ > 0 the rows of u sum to less than 1, and the loss keeps that."""
     model, task = gll_model(tau=0.5)
@@ -169,9 +187,12 @@ def test_gll_clusters_more_tightly_as_tau_grows():
 
 def test_gll_predicts_the_label_mean_where_no_label_reaches():
     model, task = gll_model(tau=0.1, bandwidth=1e-3)
+    base = model.base  # type: ignore[attr-defined]
+    keep = torch.cat([(base.y == 0).nonzero()[:9, 0], (base.y == 1).nonzero()[:3, 0]])
+    model.base = Split(base.x[keep], base.y[keep])  # type: ignore[assignment]
     with pytest.warns(RuntimeWarning, match="disconnected"):
         predicted = model(task.test.x)
-    torch.testing.assert_close(predicted.exp(), torch.full_like(predicted, 0.5))
+    torch.testing.assert_close(predicted.exp(), torch.tensor([[0.75, 0.25]]).expand(40, 2))
 
 
 def test_gll_without_a_base_set_says_so():

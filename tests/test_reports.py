@@ -1,6 +1,7 @@
 """Tables and figures say what the records say."""
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,13 @@ from click.testing import CliRunner
 import lapbench
 from lapbench.cli import main
 from lapbench.discovery import load, names
+from lapbench.evaluate import accuracy
 from lapbench.frame import COLUMNS
+from lapbench.records import ResultsFolder
 from lapbench.reports.figures.gll_fig3 import spread
 from lapbench.reports.leaderboard import leaderboard, readable, to_csv, to_markdown
 from lapbench.reports.results import Results
+from lapbench.suite import load_suite
 
 ACCURACIES = {"softmax": [0.90, 0.91, 0.92, 0.93, 0.94], "gll": [0.95, 0.97, 0.96, 0.98, 0.99]}
 
@@ -58,6 +62,39 @@ def test_failed_cells_count_as_planned():
     assert table.loc["softmax", "cells"] == "2/3"
     assert table.loc["gll", "cells"] == "0/3"
     assert table.loc["gll", "accuracy [%]"] == "–"
+
+
+def test_methods_with_unfinished_cells_come_last():
+    lucky: list[float | None] = [0.99, None, None, None, None]
+    board = leaderboard(records({"lucky": lucky, "gone": [None] * 5, **ACCURACIES}))
+    assert list(board["method"]) == ["gll", "softmax", "lucky", "gone"]
+
+
+def test_step_ratio_is_the_median_over_epochs(tiny_suite: Path, tmp_path: Path):
+    lapbench.run(tiny_suite, results=tmp_path / "r", seeds=1, methods="gll")
+    path = next((tmp_path / "r" / "records").iterdir())
+    record = json.loads(path.read_text())
+    record["timing"] |= {"step_seconds": [2, 9, 6], "softmax_step_seconds": [1, 3, 1]}
+    path.write_text(json.dumps(record))
+    frame = lapbench.load_records(tmp_path / "r").set_index("metric")
+    assert frame.loc["step_ratio", "value"] == 3
+    assert "3.00" in lapbench.write_report(tmp_path / "r").files[0].read_text()
+
+
+def test_validation_split_is_evaluated_where_a_suite_asks_for_it(tiny_suite: Path, tmp_path: Path):
+    tiny_suite.write_text(tiny_suite.read_text() + '[evaluation]\nsplit = "validation"\n')
+    lapbench.run(tiny_suite, results=tmp_path / "r", seeds=1)
+    folder = ResultsFolder(tmp_path / "r")
+    for key in folder.list_keys():
+        record = folder.read_record(key)
+        assert {(m.split, m.count) for m in record.metrics} == {("validation", 20)}
+        task = record.cell.load_task()
+        predicted = lapbench.load_model(key, tmp_path / "r")(task.validation.x)
+        assert record.metrics[0].value == accuracy(predicted, task.validation.y)
+
+
+def test_the_sweep_of_the_default_suite_never_uses_the_test_split():
+    assert load_suite("digits-sweep").evaluation.split == "validation"
 
 
 def test_markdown_marks_the_best_and_escapes_bars():

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from pickle import PicklingError
 
 import pytest
 import torch
@@ -37,7 +38,11 @@ def test_stopped_run_resumes_to_the_same_records(
     assert lapbench("run", tiny_suite, "--results", tmp_path / "whole").returncode == 0
 
     killed = tmp_path / "killed"
-    run = subprocess.Popen([command(), "run", str(tiny_suite), "--results", str(killed)])
+    run = subprocess.Popen(
+        [command(), "run", str(tiny_suite), "--results", str(killed)],
+        # A background job ignores SIGINT, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     while not list(killed.glob("records/*.json")) and run.poll() is None:
         time.sleep(0.01)
     run.send_signal(how)
@@ -46,6 +51,7 @@ def test_stopped_run_resumes_to_the_same_records(
     assert 1 <= len(finished) < 4
 
     (killed / "records" / ".0123456789abcdef.json.1.part").write_text("{")
+    (killed / "records" / ".0123456789abcdef.json").write_text("{")
     assert lapbench("run", tiny_suite, "--results", killed).returncode == 0
     assert comparable(killed) == comparable(tmp_path / "whole")
     assert len(ResultsFolder(killed).list_keys()) == 4
@@ -132,6 +138,39 @@ def test_backbones_of_one_repetition_start_equal_under_every_method(tiny_suite: 
         starts.append(list(model.backbone.parameters()))
     assert plan.cells[0].cell.method != plan.cells[1].cell.method
     assert all(torch.equal(a, b) for a, b in zip(*starts, strict=True))
+
+
+@pytest.mark.parametrize("what", ["write_weights", "write_arrays"])
+def test_record_is_written_last(
+    tiny_suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+):
+    """A cell whose weights or arrays could not be written is not finished."""
+    tiny_suite.write_text(tiny_suite.read_text() + "[evaluation]\nsnapshot_epochs = [0]\n")
+
+    def full_disk(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(ResultsFolder, what, full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        package.run(tiny_suite, results=tmp_path / "results")
+    assert ResultsFolder(tmp_path / "results").list_keys() == []
+
+
+def test_interrupted_write_leaves_the_old_file_and_no_other(tmp_path: Path):
+    folder = ResultsFolder(tmp_path)
+    folder.write_weights("key", {"a": torch.ones(3)})
+    with pytest.raises((AttributeError, PicklingError)):
+        folder.write_weights("key", {"a": torch.zeros(9), "bad": lambda: None})
+    assert folder.read_weights("key")["a"].tolist() == [1, 1, 1]
+    assert [path.name for path in (tmp_path / "weights").iterdir()] == ["key.pt"]
+
+
+def test_integers_depend_on_their_name_alone():
+    names = [("digits", 0, "torch", 1), ("digits", 0, "torch", 2), ("digits", 1, "torch", 1)]
+    names += [("two_moons", 0, "torch", 1), ("digits", 0, "head", 1)]
+    found = [Seeds(data, r).integer(purpose, epoch) for data, r, purpose, epoch in names]
+    assert len(set(found)) == 5
+    assert found == [Seeds(data, r).integer(purpose, epoch) for data, r, purpose, epoch in names]
 
 
 def test_streams_depend_on_their_name_alone():

@@ -57,6 +57,19 @@ def test_paired_differences_decide():
     assert verdict.startswith("not significantly worse")
 
 
+@pytest.mark.parametrize(
+    ("shift", "verdict", "marked"),
+    [(1.9, "not significantly worse (p = 0.055)", True), (2.0, "worse (p = 0.047)", False)],
+)
+def test_five_percent_is_the_level(shift: float, verdict: str, marked: bool):
+    """Differences of mean m and standard deviation √2.5: t = m/√0.5 with 4 degrees of freedom."""
+    best = pd.Series([101.0, 102, 103, 104, 105])
+    other = best - (pd.Series([-2.0, -1, 0, 1, 2]) + shift)
+    found = against_best({"best": best, "other": other})["other"]
+    assert found == verdict
+    assert is_marked(found) == marked
+
+
 def test_holm_is_applied_over_the_methods():
     """0.0132·2 is reported for the smaller of two p-values."""
     best = pd.Series([101.0, 102, 103, 104, 105])

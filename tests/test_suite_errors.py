@@ -160,6 +160,13 @@ def test_unknown_kind_lists_the_known():
         names("x")
 
 
+def test_suite_of_the_readme_is_valid(tmp_path: Path):
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    path = tmp_path / "suite.toml"
+    path.write_text(readme.split("```toml\n")[1].split("```")[0], encoding="utf-8")
+    assert len(load_suite(path).cells("cpu")) == 10
+
+
 def test_unknown_name_of_any_kind_is_explained():
     with pytest.raises(UnknownNameError, match="unknown suite 'x'; known are: default"):
         load_suite("x")
