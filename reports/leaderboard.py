@@ -110,11 +110,15 @@ def _with_interval(metrics: pd.DataFrame, metric: str, factor: float, digits: in
 
 
 def unfinished(records: pd.DataFrame) -> list[str]:
-    """Return a line for every planned cell without a result, with its status and reason."""
+    """Return a line for every planned cell without a result: status, reason, how to see more."""
     cells = records[records["status"] != "ok"].drop_duplicates("key")
     return [
         f"{cell.method} on {cell.task}, repetition {cell.repetition}: {cell.status}"
-        + (f" ({str(cell.reason).splitlines()[0]})" if cell.status != "not run" else "")
+        + (
+            f" ({str(cell.reason).splitlines()[0]}); lapbench show {cell.key}"
+            if cell.status != "not run"
+            else ""
+        )
         for cell in cells.itertuples()
     ]
 

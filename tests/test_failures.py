@@ -43,7 +43,9 @@ def test_failed_cell_is_stored_with_its_traceback(outcome: tuple[int, str, Path]
 def test_every_outcome_is_in_the_tables(outcome: tuple[int, str, Path]):
     _, output, results = outcome
     markdown = (results / "leaderboard.md").read_text()
+    failed = load_records(results).query("status == 'failed'")["key"]
     for text in (output, markdown):
+        assert all(f"lapbench show {key}" in text for key in failed)
         assert "broken on two_moons, repetition 0: failed (RuntimeError: no such" in text
         assert "exploding on two_moons, repetition 1: diverged (epoch 1: the loss is nan" in text
         assert "picky on two_moons, repetition 0: skipped (two_moons is beneath it)" in text

@@ -58,6 +58,7 @@ class FreeBlock:
         weights: (E_free,) their weights.
         excess: (n_free,) row sums of A: τ plus the weights to fixed nodes.
         scale: (n_free, 1) diagonal of D^{-1/2}; D^{-1/2} A D^{-1/2} has unit diagonal.
+        entries: (E_free,) off-diagonal entries of D^{-1/2} A D^{-1/2}.
 
     """
 
