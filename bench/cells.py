@@ -48,12 +48,15 @@ class Evaluation:
             batch.
         snapshot_epochs: epochs after which the features of the training samples are stored, for
             figures; 0 is before training.
+        stages: whether the stages of one pass of the trained model over the training samples are
+            timed, for figures.
 
     """
 
     split: Literal["test", "validation"] = "test"
     batch_size: Annotated[int, Field(ge=1)] = 500
     snapshot_epochs: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
+    stages: bool = False
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -20,7 +20,7 @@ from lapbench.methods._protocol import Model
 from lapbench.methods.graph import NonFiniteError
 from lapbench.provenance import provenance
 from lapbench.records import SCHEMA, PlannedCell, Record, Timing
-from lapbench.timing import StepClock
+from lapbench.timing import StepClock, time_stages
 from lapbench.train import DivergedError, Epoch, train
 
 
@@ -91,7 +91,13 @@ def _attempt(cell: Cell, record: Record, on_epoch: Callable[[Epoch], None]) -> O
         for metric in metrics:
             if not math.isfinite(metric.value):
                 raise DivergedError(f"{metric.metric} of the trained model is {metric.value}")
-        timing = Timing(seconds, clock.step_seconds, clock.softmax_step_seconds)
+        timing = Timing(
+            seconds,
+            clock.step_seconds,
+            clock.softmax_step_seconds,
+            stages=time_stages(model, task, cell.device) if cell.evaluation.stages else {},
+            training_samples=len(task.train),
+        )
         return Outcome(
             replace(record, status="ok", metrics=metrics, timing=timing), model.state_dict(), arrays
         )

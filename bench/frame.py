@@ -35,7 +35,8 @@ def load_records(folder: str | Path) -> pd.DataFrame:
     Columns: ``task, backbone, method, training, gradient, repetition, key, status, reason, metric,
     split, value, count``. A planned cell without numbers (failed, diverged, skipped, not run yet)
     has one row with a missing ``metric``, so that it is not lost. A name is followed by those of
-    its parameters that differ within the plan.
+    its parameters that differ within the plan. The time of a stage is the metric ``"stage: …"`` in
+    seconds, the median over the repeats; its count are the training samples.
 
     Raises:
         RecordError: if the folder has no plan, or a file is damaged or of another schema.
@@ -72,7 +73,7 @@ def tidy(plan: Plan, records: dict[str, Record]) -> pd.DataFrame:
 
 def _numbers(record: Record) -> Iterable[dict[str, Any]]:
     yield from (asdict(metric) for metric in record.metrics)
-    if record.timing:
+    if record.timing and record.timing.step_seconds:
         steps, softmax = record.timing.step_seconds, record.timing.softmax_step_seconds
         timings = {
             "step_ratio": median(a / b for a, b in zip(steps, softmax, strict=True)),
@@ -81,6 +82,14 @@ def _numbers(record: Record) -> Iterable[dict[str, Any]]:
         }
         for metric, value in timings.items():
             yield {"metric": metric, "split": "train", "value": value, "count": len(steps)}
+    if record.timing:
+        for stage, seconds in record.timing.stages.items():
+            yield {
+                "metric": f"stage: {stage}",
+                "split": "train",
+                "value": median(seconds),
+                "count": record.timing.training_samples,
+            }
 
 
 def _names(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:

@@ -34,11 +34,17 @@ class DamagedRecordError(RecordError):
 
 @dataclass(frozen=True, config=STRICT)
 class Timing:
-    """Seconds of training in all (validation included), and of steps; see ``StepClock``."""
+    """Seconds of training in all (validation included), of steps, and of stages.
+
+    Steps are those of ``StepClock``, none where nothing was trained; stages those of
+    ``time_stages`` over ``training_samples``.
+    """
 
     training_seconds: float
     step_seconds: list[float]
     softmax_step_seconds: list[float]
+    stages: dict[str, list[float]] = field(default_factory=dict)
+    training_samples: int = 0
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -10,6 +10,7 @@ import pandas as pd
 from lapbench import discovery
 from lapbench.errors import LapbenchError
 from lapbench.frame import read_planned, tidy
+from lapbench.methods._protocol import Budget
 from lapbench.records import Plan, Record, ResultsFolder
 from lapbench.reports.leaderboard import leaderboard, to_csv, to_markdown, unfinished
 from lapbench.reports.results import Results
@@ -76,11 +77,7 @@ def write_report(
 def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]:
     """Return in sentences the budget, the seeds and the origin of the numbers."""
     cells = [planned.cell for planned in plan.cells]
-    budgets = _distinct(
-        f"{b.epochs} epochs of {b.optimizer}, learning rate {b.learning_rate:g} ({b.schedule}), "
-        f"weight decay {b.weight_decay:g}, batches of {b.batch_size}"
-        for b in (cell.budget for cell in cells)
-    )
+    budgets = _distinct(_budget(cell.budget) for cell in cells)
     evaluations = _distinct(
         f"{e.split} split in batches of {e.batch_size}" for e in (c.evaluation for c in cells)
     )
@@ -103,6 +100,15 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
     if others:
         lines.append(f"{others} record(s) in the folder belong to other plans and are left out.")
     return lines
+
+
+def _budget(budget: Budget) -> str:
+    if budget.epochs == 0:
+        return "no training"
+    return (
+        f"{budget.epochs} epochs of {budget.optimizer}, learning rate {budget.learning_rate:g} "
+        f"({budget.schedule}), weight decay {budget.weight_decay:g}, batches of {budget.batch_size}"
+    )
 
 
 def _origin(record: Record) -> str:

@@ -45,7 +45,8 @@ def train(
 ) -> None:
     """Train a model; its weights are those of the last epoch.
 
-    Validation, after every epoch, only observes.
+    Validation, after every epoch, only observes. A model without parameters goes through the same
+    epochs and stays as it is.
 
     Args:
         model: on the device of the task.
@@ -60,6 +61,9 @@ def train(
         DivergedError: if a loss, or a feature that a graph is built from, is NaN or infinite.
 
     """
+    if budget.epochs == 0:
+        on_epoch(Epoch(0, math.nan, math.nan, torch.empty(0, dtype=torch.int64)))
+        return
     optimizer = make_optimizer(model, budget)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _learning_rate_factor(budget))
     for number in range(1, budget.epochs + 1):
@@ -80,8 +84,8 @@ def train(
 
 
 def make_optimizer(model: Model, budget: Budget) -> torch.optim.Optimizer:
-    """Return the optimiser of a budget for all parameters of a model."""
-    parameters = list(model.parameters())
+    """Return the optimiser of a budget for all parameters of a model; there may be none."""
+    parameters = list(model.parameters()) or [torch.nn.Parameter(torch.empty(0))]
     if budget.optimizer == "adam":
         return torch.optim.Adam(
             parameters, lr=budget.learning_rate, weight_decay=budget.weight_decay
@@ -98,7 +102,8 @@ def take_step(model: Model, optimizer: torch.optim.Optimizer, x: Tensor, y: Tens
     value = loss.item()
     if not math.isfinite(value):
         raise DivergedError(f"the loss is {value}; lower the learning rate")
-    loss.backward()
+    if next(model.parameters(), None) is not None:
+        loss.backward()
     optimizer.step()
     return value
 

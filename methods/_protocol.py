@@ -1,6 +1,7 @@
 """What a method is: a head that turns a backbone into a trainable model."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ class Budget:
     """What every method may spend in training: the same number of epochs.
 
     Args:
-        epochs: passes over the training data.
+        epochs: passes over the training data; 0 leaves the model as it starts.
         batch_size: samples per step.
         optimizer: ``"adam"`` or ``"sgd"`` (momentum 0.9).
         learning_rate: of the first epoch.
@@ -28,7 +29,7 @@ class Budget:
 
     """
 
-    epochs: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=0)]
     batch_size: Annotated[int, Field(ge=1)] = 200
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
@@ -66,6 +67,13 @@ class Model(nn.Module, ABC):
 
     def finish(self, task: Task, rng: np.random.Generator) -> None:
         """Fix everything that prediction needs; called once, after the last epoch."""
+
+    def stages(self, task: Task) -> dict[str, Callable[[], None]]:  # noqa: ARG002
+        """Return the steps of one forward and backward pass on ``task.train``, to be timed.
+
+        They run in their order, each on what the ones before it left.
+        """
+        return {}
 
 
 class Head(ABC):

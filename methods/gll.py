@@ -1,6 +1,7 @@
 """The graph learning layer: a graph equation as the classifier."""
 
 import warnings
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -12,8 +13,11 @@ from torch.nn import functional
 
 from lapbench.datasets._task import Split, Task
 from lapbench.methods._protocol import GradientKind, Head, Model
+from lapbench.methods._stages import StagedPass
 from lapbench.methods.graph import (
+    Equation,
     FixedBandwidth,
+    Kernel,
     Laplace,
     SelfTuning,
     Status,
@@ -37,6 +41,7 @@ class GraphLearningLayer(nn.Module):
         k: true neighbours per node; the GLL paper's 25 counts the node itself and is 24 here.
         equation: graph equation with the labels as boundary values, by default Laplace learning.
         bandwidth: ``"self-tuning"``, or one positive number for all nodes.
+        kernel: another weight of edges; the bandwidth then plays no part.
 
     Raises:
         ValueError: if k is no integer >= 1, or the bandwidth is neither "self-tuning" nor a number
@@ -49,8 +54,9 @@ class GraphLearningLayer(nn.Module):
     def __init__(
         self,
         k: int = 25,
-        equation: Laplace | None = None,
+        equation: Equation | None = None,
         bandwidth: float | Literal["self-tuning"] = "self-tuning",
+        kernel: Kernel | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(k, int) or k < 1:
@@ -61,7 +67,8 @@ class GraphLearningLayer(nn.Module):
             )
         self.k = k
         self.equation = equation or Laplace()
-        self.kernel = SelfTuning() if isinstance(bandwidth, str) else FixedBandwidth(bandwidth)
+        radial = SelfTuning() if isinstance(bandwidth, str) else FixedBandwidth(bandwidth)
+        self.kernel = kernel or radial
 
     def forward(self, features: Tensor, base_labels: Tensor) -> Tensor:
         """Return u (q, c) at the unlabelled rows, differentiable in features and base labels.
@@ -83,7 +90,8 @@ class GraphLearningLayer(nn.Module):
                 f"base_labels: received {len(base_labels)} rows for {len(features)} features; "
                 "accepted is at least one labelled row, the labelled features standing first"
             )
-        graph = knn_graph(features, self.k, self.kernel)
+        symmetrize: Literal["max"] | None = None if self.equation.directed else "max"
+        graph = knn_graph(features, self.k, self.kernel, symmetrize=symmetrize)
         labeled = torch.arange(len(base_labels), device=features.device)
         solution = solve_graph_equation(graph, base_labels, labeled, self.equation)
         if solution.status is not Status.CONVERGED:
@@ -204,6 +212,13 @@ class _GLLModel(Model):
     def finish(self, task: Task, rng: np.random.Generator) -> None:
         rows = _draw_per_class(task.train.y, self.head.evaluation_base_per_class, rng)
         self.base = Split(task.train.x[rows], task.train.y[rows])
+
+    def stages(self, task: Task) -> dict[str, Callable[[], None]]:
+        with torch.no_grad():
+            features = self.features(task.train.x)
+        staged = StagedPass(features, task.train.y, self.num_classes)
+        layer = self.layer
+        return staged.stages(layer.k, layer.kernel, layer.equation, value_loss)
 
     def get_extra_state(self) -> dict[str, Tensor]:
         return {"x": self.base.x, "y": self.base.y}

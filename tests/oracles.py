@@ -3,7 +3,10 @@
 from collections.abc import Callable
 
 import torch
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
+
+Flux = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def finite_differences(function: Callable[[Tensor], Tensor], at: Tensor, h: float = 1e-4) -> Tensor:
@@ -46,6 +49,61 @@ def dense_solution(weights: Tensor, labels: Tensor, tau: float) -> Tensor:
     laplacian = torch.diag(weights.sum(dim=1)) - weights
     system = laplacian + tau * torch.eye(len(weights), dtype=weights.dtype)
     return torch.linalg.solve(system[labeled:, labeled:], -system[labeled:, :labeled] @ labels)
+
+
+def dense_matrix(
+    edge_index: Tensor, weights: Tensor, nodes: int, weights_reverse: Tensor | None = None
+) -> Tensor:
+    """Matrix w(x, y) (n, n) of edges that stand once."""
+    matrix = weights.new_zeros(nodes, nodes)
+    i, j = edge_index
+    matrix[i, j] = weights
+    matrix[j, i] = weights if weights_reverse is None else weights_reverse
+    return matrix
+
+
+def dense_components(weights: Tensor) -> Tensor:
+    """Indicators (n, components) of the connected components, float64."""
+    _, names = connected_components((weights + weights.T).detach().numpy(), directed=False)
+    return torch.nn.functional.one_hot(torch.from_numpy(names).long()).double()
+
+
+def component_means(weights: Tensor, values: Tensor, measure: Tensor) -> Tensor:
+    """Mean (n, c) of u over the component of each node by a measure (n,), 0 if that vanishes."""
+    indicators = dense_components(weights)
+    shares = measure[:, None] * indicators
+    return indicators @ ((shares.T @ values) / shares.sum(dim=0).clamp_min(1e-99)[:, None])
+
+
+def dense_flux(weights: Tensor, values: Tensor, phi: Flux) -> Tensor:
+    """Σ_y w(x, y) ½[φ(q, x, y) − φ(−q, y, x)] at every node (n, c), with q = u(x) − u(y)."""
+    nodes = torch.arange(len(weights))
+    x, y = nodes[:, None, None], nodes[None, :, None]
+    difference = values[:, None] - values[None]
+    skew = (phi(difference, x, y) - phi(-difference, y, x)) / 2
+    return (weights[:, :, None] * skew).sum(dim=1)
+
+
+def dense_jacobian(residual: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
+    """Derivative (n·c, n·c) of a residual of u (n, c), by automatic differentiation."""
+    rows = torch.autograd.functional.jacobian(residual, at, vectorize=True)
+    return rows.reshape(at.numel(), at.numel())
+
+
+def dense_root(residual: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
+    """u with F(u) = 0, by Newton's method, a step halved until ‖F‖ falls; one step if linear."""
+    values, error = start, residual(start)
+    for _ in range(500):
+        step = torch.linalg.solve(dense_jacobian(residual, values), error.reshape(-1))
+        step = step.reshape(values.shape)
+        if step.abs().max() <= 1e-13 * values.abs().max():
+            return values - step
+        trial = residual(values - step)
+        while trial.norm() >= error.norm() and step.norm() > 1e-14 * values.norm():
+            step = step / 2
+            trial = residual(values - step)
+        values, error = values - step, trial
+    raise ArithmeticError(f"Newton's method left a residual of {float(error.norm()):g}")
 
 
 def relative_error(found: Tensor, expected: Tensor) -> float:

@@ -53,6 +53,18 @@ class TestEveryDataset:
             assert (task.train.x.min(), task.train.x.max()) == (low, high)
 
 
+def test_latent_classes_mix_as_documented():
+    """The share of neighbours of another class is what makes the graph like a learned one."""
+    for samples, expected in ((1100, 0.18), (2000, 0.164)):
+        task = create("datasets", "latent_classes", samples=samples).load(np.random.default_rng(0))
+        assert len(task.train) == samples
+        assert len(task.validation) == len(task.test) == 200
+        similarity = task.train.x @ task.train.x.T
+        nearest = similarity.fill_diagonal_(-2).topk(25).indices
+        others = (task.train.y[nearest] != task.train.y[:, None]).double().mean()
+        assert others == pytest.approx(expected, abs=0.01)
+
+
 def test_digits_are_split_as_documented():
     task = create("datasets", "digits").load(np.random.default_rng(0))
     assert (len(task.train), len(task.validation), len(task.test)) == (1077, 360, 360)
@@ -60,13 +72,29 @@ def test_digits_are_split_as_documented():
     assert task.num_classes == 10
 
 
-@pytest.mark.parametrize("name", BACKBONES)
-class TestEveryBackbone:
-    def test_features_have_the_stated_size(self, name: str):
-        task = images(1, 8)
-        backbone = create("backbones", name).build(task)
-        assert backbone(task.test.x).shape == (20, backbone.feature_size)
+TRAINED = [
+    name
+    for name in BACKBONES
+    if list(create("backbones", name).build(images(channels=1, size=8)).parameters())
+]
 
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_features_have_the_stated_size(name: str):
+    task = images(1, 8)
+    backbone = create("backbones", name).build(task)
+    assert backbone(task.test.x).shape == (20, backbone.feature_size)
+
+
+def test_identity_alone_has_nothing_to_train_and_leaves_its_inputs_as_they_are():
+    assert set(BACKBONES) - set(TRAINED) == {"identity"}
+    task = images(3, 8)
+    features = create("backbones", "identity").build(task)(task.test.x)
+    assert torch.equal(features, task.test.x.reshape(20, 192))
+
+
+@pytest.mark.parametrize("name", TRAINED)
+class TestEveryTrainedBackbone:
     def test_activations_are_distinct_and_not_inplace(self, name: str):
         backbone = create("backbones", name).build(images(1, 8))
         everywhere = backbone.named_modules(remove_duplicate=False)

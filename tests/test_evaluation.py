@@ -1,14 +1,18 @@
 """Metrics equal values computed by hand; training notices when it leaves the numbers."""
 
+from dataclasses import replace
+from typing import Literal
+
 import pytest
 import torch
 from table import small_cell
 from torch import Tensor, nn
 
+from lapbench.cells import Component
 from lapbench.datasets._task import Split
 from lapbench.evaluate import accuracy, calibration_error, evaluate, predict
 from lapbench.methods._protocol import Budget, Model
-from lapbench.train import DivergedError, train
+from lapbench.train import DivergedError, Epoch, make_optimizer, take_step, train
 
 
 class Recorder(Model):
@@ -101,3 +105,39 @@ def test_validation_does_not_influence_training():
         train(model, task, cell.budget, cell.seeds, 100, lambda _: None)
         states.append(list(model.parameters()))
     assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_without_epochs_the_model_stays_as_it_starts(schedule: Literal["constant", "cosine"]):
+    cell = small_cell("gll")
+    task = cell.load_task()
+    model = cell.build_model(task, cell.head())
+    before = [parameter.clone() for parameter in model.parameters()]
+    observed: list[Epoch] = []
+    budget = Budget(epochs=0, schedule=schedule)
+    train(model, task, budget, cell.seeds, 100, observed.append)
+    assert [epoch.number for epoch in observed] == [0]
+    assert len(observed[0].held_out) == 0
+    assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_model_without_parameters_goes_through_the_epochs(optimizer: Literal["adam", "sgd"]):
+    cell = replace(small_cell("gll"), backbone=Component("identity", {}))
+    task = cell.load_task()
+    model = cell.build_model(task, cell.head())
+    assert not list(model.parameters())
+    observed: list[Epoch] = []
+    budget = Budget(epochs=2, optimizer=optimizer)
+    train(model, task, budget, cell.seeds, 100, observed.append)
+    assert [epoch.number for epoch in observed] == [0, 1, 2]
+    assert observed[-1].validation_accuracy > 0.6
+
+
+def test_loss_that_reaches_no_parameter_is_an_error():
+    cell = small_cell("softmax")
+    task = cell.load_task()
+    model = cell.build_model(task, cell.head())
+    model.loss = lambda x, y: torch.zeros(())  # type: ignore[method-assign]  # noqa: ARG005
+    with pytest.raises(RuntimeError, match="does not require grad"):
+        take_step(model, make_optimizer(model, cell.budget), task.train.x, task.train.y)

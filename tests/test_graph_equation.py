@@ -16,6 +16,7 @@ from lapbench.methods.graph import (
     solve,
     solve_graph_equation,
 )
+from lapbench.methods.graph.dense import subtraction_free_factor
 
 KERNELS = {"self-tuning": SelfTuning(), 2.0: FixedBandwidth(2.0)}
 
@@ -40,9 +41,9 @@ def test_weights_equal_their_definition(bandwidth: float | str, k: int):
 
 
 def test_neighbours_do_not_depend_on_the_chunk(monkeypatch: pytest.MonkeyPatch):
-    features = random_features(50)
+    features = random_features(200)
     whole = nearest_neighbors(features, 5)
-    monkeypatch.setattr("lapbench.methods.graph.knn._ROWS_PER_CHUNK", 7)
+    monkeypatch.setattr("lapbench.methods.graph.knn._NUMBERS_ON_CPU", 1)
     chunked = nearest_neighbors(features, 5)
     assert torch.equal(whole.indices, chunked.indices)
     assert torch.equal(whole.distances, chunked.distances)
@@ -98,11 +99,17 @@ def test_laplacian_product_equals_the_matrix():
     torch.testing.assert_close(graph.degrees(), weights.sum(dim=1))
 
 
+def only_iterate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Solve small systems as if they were too large to be factored."""
+    monkeypatch.setattr(solve, "DENSE_UP_TO", 0)
+    monkeypatch.setattr(solve, "RESCUE_UP_TO", 0)
+
+
 @pytest.fixture(params=["dense", "iterative"])
 def solver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both solvers on the same small graphs."""
     if request.param == "iterative":
-        monkeypatch.setattr(solve, "DENSE_UP_TO", 0)
+        only_iterate(monkeypatch)
     return str(request.param)
 
 
@@ -164,7 +171,7 @@ def test_adjoint_identity_holds_for_weights():
 
 
 def test_too_few_iterations_are_reported(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(solve, "DENSE_UP_TO", 0)
+    only_iterate(monkeypatch)
     monkeypatch.setattr(solve, "MAX_ITERATIONS", 2)
     graph = knn_graph(random_features(60), 6)
     solution = solve_graph_equation(graph, torch.eye(2, dtype=torch.float64), torch.tensor([0, 1]))
@@ -174,7 +181,7 @@ def test_too_few_iterations_are_reported(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_adjoint_that_does_not_converge_warns(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(solve, "DENSE_UP_TO", 0)
+    only_iterate(monkeypatch)
     features = random_features(60).requires_grad_()
     labels = torch.eye(2, dtype=torch.float64)
     values = solve_graph_equation(knn_graph(features, 6), labels, torch.tensor([0, 1])).values
@@ -197,7 +204,7 @@ def test_subtraction_free_factor_equals_cholesky():
     weights = dense(knn_graph(random_features(20), 4))
     excess = random_features(20).abs().sum(dim=1)
     matrix = torch.diag(weights.sum(dim=1) + excess) - weights
-    found = solve.subtraction_free_factor(weights, excess)
+    found = subtraction_free_factor(weights, excess)
     torch.testing.assert_close(found, torch.linalg.cholesky(matrix))
 
 

@@ -1,56 +1,33 @@
-"""The graph equation with labels as boundary values, and its exact adjoint."""
+"""Solving a graph equation, and its exact adjoint."""
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from lapbench.methods.graph.equation import Equation, Problem
 from lapbench.methods.graph.knn import NonFiniteError
+from lapbench.methods.graph.laplace import Laplace
 from lapbench.methods.graph.laplacian import SimilarityGraph
-from lapbench.methods.graph.solve import (
-    ConjugateGradients,
-    DenseCholesky,
-    LinearSolution,
-    Status,
-    prepare,
-)
-
-
-@dataclass(frozen=True)
-class Laplace:
-    """Laplace learning: τu + Δu = 0 off the labelled nodes, u = g on them.
-
-    The first choice for classification. τ = 0 interpolates (maximum principle: u stays between
-    the labels, rows of one-hot labels sum to 1); τ > 0 makes u decay away from the labels, which
-    clusters learned features more tightly, and rows no longer sum to 1.
-
-    Args:
-        tau: τ >= 0.
-
-    Raises:
-        ValueError: if τ is negative or not finite.
-
-    Source: GLL paper, eq. 10 and section 2.4 (the ℓ¹ norm in its eq. 15 is a misprint for ℓ²).
-
-    """
-
-    tau: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.tau < float("inf"):
-            raise ValueError(f"tau: received {self.tau}; accepted is a finite number >= 0")
-
-    def residual(self, graph: SimilarityGraph, values: Tensor) -> Tensor:
-        """Return τu + Δu at every node, (n, c), differentiable in the weights and in u."""
-        return self.tau * values + graph.laplacian_product(values)
+from lapbench.methods.graph.newton import newton
+from lapbench.methods.graph.solve import LinearSystem
+from lapbench.methods.graph.status import Status, worst
 
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """Values (n, c) of a graph equation at every node, with how the solve went."""
+    """Values (n, c) of a graph equation at every node, finite, with how the solve went.
+
+    Attributes:
+        values: u.
+        status: how the solve ended; its ``value`` is a message that says what to do.
+        iterations: of conjugate gradients, or Newton steps; 0 for a direct solve.
+        residual: ‖F(u)‖ relative to the size of the right-hand side and of u.
+
+    """
 
     values: Tensor
     status: Status
@@ -59,66 +36,84 @@ class Solution:
 
 
 def solve_graph_equation(
-    graph: SimilarityGraph, labels: Tensor, labeled: Tensor, equation: Laplace | None = None
+    graph: SimilarityGraph,
+    labels: Tensor,
+    labeled: Tensor,
+    equation: Equation | None = None,
+    source: Tensor | None = None,
 ) -> Solution:
-    r"""Solve F(u, w) = 0 off the labelled nodes with u = g on them; differentiable, exactly.
+    r"""Solve F(u, w) = f off the labelled nodes with u = g on them; differentiable, exactly.
 
-    Gradients for the weights w and the labels g are those of the adjoint equation: with v = 0 on
-    labelled nodes and :math:`(\partial_u F) v = \nabla_u J` elsewhere (eq. 23),
+    Gradients for the weights w, the labels g and the source f are those of the adjoint equation:
+    with v = 0 on labelled nodes and :math:`(\partial_u F) v = \nabla_u J` elsewhere (eq. 23),
 
-    .. math:: \nabla_w J = -v \cdot \partial_w F, \qquad
+    .. math:: \nabla_w J = -v \cdot \partial_w F, \qquad \nabla_f J = v, \qquad
               \nabla_g J = \nabla_u J - v \cdot \partial_g F.
 
-    For Laplace learning and one weight shared by both directions this is −∇u·∇v summed over the
-    classes (eq. 24 alone is the derivative for w(x, y) with w(y, x) held fixed). The adjoint
-    matrix is the forward matrix, so its factor is used again. The gradient is not differentiable
-    a second time.
+    For Laplace learning and one weight shared by both directions the first is −∇u·∇v summed over
+    the classes; eq. 24 alone is the derivative for w(x, y) with w(y, x) held fixed, and eq. 32 and
+    33 are twice its symmetrised average. The adjoint matrix is the matrix of the linearised
+    equation, so its factor is used again. The gradient is not differentiable a second time. Solves
+    are float64 inside.
 
-    A node without a path to a labelled one has no defined value: with τ = 0 it takes the mean of
-    the labels, with τ > 0 it takes 0, and the status is ``DISCONNECTED``. Its gradient is that of
-    the label mean, and zero for the weights.
+    A node without a path to a labelled one has no defined value if τ = 0: it takes the mean of the
+    labels (with its gradient; that for weights and source is zero there), and the status is
+    ``DISCONNECTED``. :class:`Poisson` and :class:`SoftConstraint` say what they do with labels.
 
     Args:
         graph: n nodes; float32 or float64 weights.
         labels: g, (m, c) finite real numbers, one-hot rows for classification.
-        labeled: (m,) distinct int64 node indices, m >= 1.
+        labeled: (m,) distinct int64 node indices; m = 0 only where u is unique without labels.
         equation: by default ``Laplace(tau=0.0)``.
+        source: f, (n, c) finite real numbers, ignored on Dirichlet nodes; by default 0.
 
     Returns:
-        The solution u (n, c) in the dtype of the weights, its status, iterations (0 for a direct
-        solve) and relative residual.
+        The solution in the dtype of the weights, whatever its status.
 
     Raises:
-        NonFiniteError: if a label is NaN or infinite.
-        ValueError: if shapes do not fit, no node is labelled, or an index is out of range or
-            repeated.
+        NonFiniteError: if a label or source is NaN or infinite.
+        ValueError: if shapes do not fit, an index is out of range or repeated, u is not unique for
+            want of labels, or a directed graph is given to an equation for undirected ones.
 
     Warns:
-        RuntimeWarning: in the backward pass, if the adjoint solve does not converge.
+        RuntimeWarning: in the backward pass, if the adjoint solve ends with a status other than
+            ``CONVERGED``.
 
     Source: GLL paper, section 3.1, eq. 19 to 26.
 
     """
     equation = equation or Laplace()
     _check_labels(graph, labels, labeled)
-    reached = graph.reached_from(labeled)
-    free = reached.clone()
-    free[labeled] = False
-    free = free.nonzero()[:, 0]
-    system = prepare(graph, free, equation.tau)
-    labels = labels.double()
-    boundary = labels.mean(dim=0) if equation.tau == 0 else torch.zeros_like(labels[0])
-    fixed = torch.where(reached[:, None], 0, boundary).index_put((labeled,), labels)
+    if graph.weights_reverse is not None and not equation.directed:
+        raise ValueError(
+            f"graph: received weights_reverse (a directed graph) for {equation}, which is defined "
+            "on symmetric weights; build the graph with symmetrize='max', 'mean' or 'sum'"
+        )
+    source = _check_source(graph, labels, source)
+    reverse = graph.weights_reverse
+    double = graph.with_weights(
+        graph.weights.double(), None if reverse is None else reverse.double()
+    )
+    problem = equation.pose(double, labels.double(), labeled, source)
+    solution = _solve(problem, 1e-12 if graph.weights.dtype == torch.float64 else 1e-6)
+    return replace(solution, values=solution.values.to(graph.weights.dtype))
 
+
+def _solve(problem: Problem, tolerance: float) -> Solution:
+    graph, acts = problem.graph, problem.free[:, None]
+    if problem.constant is not None:
+        acts = acts & ~problem.constant
     with torch.no_grad():
-        forward = system.solve(-equation.residual(graph, fixed)[free])
-    approximate = fixed.index_put((free,), forward.values)
-    residual = equation.residual(graph, approximate)[free]
-    implicit: Tensor = _ImplicitSolution.apply(residual, forward.values, system)  # type: ignore[no-untyped-call]
-    values = fixed.index_put((free,), implicit)
-    disconnected = forward.status is Status.CONVERGED and not bool(reached.all())
-    status = Status.DISCONNECTED if disconnected else forward.status
-    return Solution(values.to(graph.weights.dtype), status, forward.iterations, forward.residual)
+        values = problem.given
+        for operator in problem.operators:
+            found, system = newton(operator, graph, problem.source, values, problem.free, tolerance)
+            values = found.values
+    approximate = torch.where(acts, values, problem.given)
+    residual = operator.residual(graph, approximate) - problem.source
+    implicit: Tensor = _ImplicitSolution.apply(residual, values, system)  # type: ignore[no-untyped-call]
+    values = problem.finish(torch.where(acts, implicit, problem.given))
+    status = worst([found.status, problem.status])
+    return Solution(values, status, found.iterations, found.residual)
 
 
 class _ImplicitSolution(torch.autograd.Function):
@@ -129,7 +124,7 @@ class _ImplicitSolution(torch.autograd.Function):
         ctx: Any,
         residual: Tensor,  # noqa: ARG004 (F(u), through which the gradient goes on)
         values: Tensor,
-        system: DenseCholesky | ConjugateGradients,
+        system: LinearSystem,
     ) -> Tensor:
         ctx.system = system
         return values.clone()
@@ -137,7 +132,7 @@ class _ImplicitSolution(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        adjoint: LinearSolution = ctx.system.solve(gradient)
+        adjoint = ctx.system.solve(gradient)
         if adjoint.status is not Status.CONVERGED:
             message = f"adjoint of the graph equation {adjoint.status.value}"
             warnings.warn(message, RuntimeWarning, stacklevel=2)
@@ -145,10 +140,10 @@ class _ImplicitSolution(torch.autograd.Function):
 
 
 def _check_labels(graph: SimilarityGraph, labels: Tensor, labeled: Tensor) -> None:
-    if labels.ndim != 2 or labeled.shape != labels.shape[:1] or len(labeled) == 0:
+    if labels.ndim != 2 or labeled.shape != labels.shape[:1]:
         raise ValueError(
             f"labels of shape {tuple(labels.shape)} with labeled of shape {tuple(labeled.shape)}: "
-            "accepted are (m, c) and (m,) with m >= 1"
+            "accepted are (m, c) and (m,)"
         )
     if labeled.dtype != torch.int64:
         raise ValueError(f"labeled: received {labeled.dtype}; accepted are torch.int64 indices")
@@ -156,6 +151,24 @@ def _check_labels(graph: SimilarityGraph, labels: Tensor, labeled: Tensor) -> No
         raise ValueError(f"labeled: an index is outside the nodes 0..{graph.num_nodes - 1}")
     if len(labeled.unique()) < len(labeled):
         raise ValueError("labeled: an index stands twice; each node has one label")
-    if not bool(labels.isfinite().all()):
-        first = int((~labels.isfinite().all(dim=1)).nonzero()[0, 0])
-        raise NonFiniteError(f"labels: row {first} holds NaN or infinity")
+    _check_finite(labels, "labels")
+
+
+def _check_source(graph: SimilarityGraph, labels: Tensor, source: Tensor | None) -> Tensor:
+    shape = (graph.num_nodes, labels.shape[1])
+    if source is None:
+        return torch.zeros(shape, dtype=torch.float64, device=labels.device)
+    if source.shape != shape:
+        raise ValueError(
+            f"source: received shape {tuple(source.shape)}; accepted is {shape}, a row for every "
+            "node and a column for every column of labels"
+        )
+    _check_finite(source, "source")
+    return source.double()
+
+
+def _check_finite(values: Tensor, name: str) -> None:
+    finite = values.isfinite().all(dim=1)
+    if not bool(finite.all()):
+        first = int((~finite).nonzero()[0, 0])
+        raise NonFiniteError(f"{name}: row {first} holds NaN or infinity")

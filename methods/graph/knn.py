@@ -1,16 +1,18 @@
 """Nearest neighbours: the first step of every similarity graph."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from lapbench.methods.graph.approximate import annoy_neighbors
+
 Backend = Literal["exact", "annoy"]
 
-_ROWS_PER_CHUNK = 1024
-_SPARE = 8
-_ANNOY_TREES = 10
+_SPARE = 4
+_NUMBERS_ON_CPU = 1 << 20
+_NUMBERS_ON_GPU = 1 << 26
 
 
 class NonFiniteError(ValueError):
@@ -24,19 +26,24 @@ class Neighbors:
     Attributes:
         indices: (n, k) int64.
         distances: (n, k) Euclidean distances in the dtype of the features, not differentiable.
+        recall: share of the true neighbours among them, where it was asked for.
 
     """
 
     indices: Tensor
     distances: Tensor
+    recall: float | None = None
 
 
-def nearest_neighbors(features: Tensor, k: int, backend: Backend = "exact") -> Neighbors:
+def nearest_neighbors(
+    features: Tensor, k: int, backend: Backend = "exact", recall_sample: int = 0
+) -> Neighbors:
     """Find the k nearest neighbours of every row in Euclidean distance.
 
     Prefer ``backend="exact"``: it is deterministic, and approximate neighbours change both the
     graph and the gradients through it. ``"annoy"`` is what the GLL paper used; it is there to
-    reproduce that choice and has to be installed with ``pip install "lapbench[annoy]"``.
+    reproduce that choice and has to be installed with ``pip install "lapbench[annoy]"``. It misses
+    more neighbours the more nodes there are: ask for its recall.
 
     Laws: distances are those of the differences of rows, so exact duplicates have distance 0;
     equal distances are ordered by index; ``k >= n`` gives the ``n - 1`` other nodes.
@@ -45,6 +52,7 @@ def nearest_neighbors(features: Tensor, k: int, backend: Backend = "exact") -> N
         features: (n, d) floating point; float16 and bfloat16 are computed in float32.
         k: number of neighbours, a node itself not counted, at least 1.
         backend: ``"exact"`` or ``"annoy"``.
+        recall_sample: on how many nodes to measure the recall against exact search; 0 for none.
 
     Raises:
         NonFiniteError: if a feature is NaN or infinite, or a distance overflows.
@@ -64,12 +72,21 @@ def nearest_neighbors(features: Tensor, k: int, backend: Backend = "exact") -> N
     k = min(k, nodes - 1)
     if backend not in ("exact", "annoy"):
         raise ValueError(f"backend: received {backend!r}; accepted are 'exact' and 'annoy'")
-    neighbors = _exact(features, k) if backend == "exact" else _annoy(features, k)
-    if not neighbors.distances.isfinite().all():
+    if backend == "exact":
+        neighbors = _exact(features, torch.arange(nodes, device=features.device), k)
+    else:
+        indices = annoy_neighbors(features, k)
+        # Annoy works in float32, and its own distances are not those of the features.
+        distances = _distances(features, torch.arange(nodes, device=features.device), indices)
+        neighbors = _ordered(indices, distances)
+    if not neighbors.distances.square().isfinite().all():
         raise NonFiniteError(
             f"features: distances overflow {features.dtype} (largest feature "
             f"{float(features.abs().max()):.3g}); lower the learning rate or scale the features"
         )
+    if recall_sample:
+        recall = neighbor_recall(features, neighbors, recall_sample)
+        neighbors = replace(neighbors, recall=recall)
     return neighbors
 
 
@@ -82,6 +99,9 @@ def check_features(features: Tensor) -> Tensor:
         )
     if features.dtype in (torch.float16, torch.bfloat16):
         features = features.float()
+    # A sum is finite only if its terms are, and takes a fraction of the time.
+    if features.detach().sum().isfinite():
+        return features
     finite = features.isfinite().all(dim=1)
     if not finite.all():
         first = int((~finite).nonzero()[0, 0])
@@ -92,79 +112,129 @@ def check_features(features: Tensor) -> Tensor:
     return features
 
 
-def _exact(features: Tensor, k: int) -> Neighbors:
-    """Search by matrix products, whose rounding is bounded; where it might matter, by differences.
+def neighbor_recall(features: Tensor, neighbors: Neighbors, sample: int) -> float:
+    """Return the share of the true neighbours that were found, on a sample of the nodes.
+
+    Args:
+        features: (n, d), those that were searched.
+        neighbors: what was found.
+        sample: number of nodes, drawn with a fixed seed; all of them if n is smaller.
+
+    """
+    nodes, k = neighbors.indices.shape
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randperm(nodes, generator=generator)[:sample].to(features.device)
+    true = _exact(features.detach(), rows, k).indices
+    found = (true[:, :, None] == neighbors.indices[rows, None]).any(dim=2)
+    return float(found.double().mean())
+
+
+def _exact(features: Tensor, rows: Tensor, k: int) -> Neighbors:
+    """Search by matrix products, whose rounding is bounded; where it might matter, more exactly.
 
     Distances are those of differences always, or duplicates would not have distance 0.
     """
-    nodes = torch.arange(len(features), device=features.device)
-    candidates = k + _SPARE
-    if candidates >= len(features):
-        return _by_differences(features, nodes, k)
+    found = _empty(features, len(rows), k)
+    unsure = torch.arange(len(rows), device=rows.device)
+    for dtype in dict.fromkeys([features.dtype, torch.float64]):
+        if len(unsure) and k + _SPARE < len(features):
+            again, certain = _by_products(features.to(dtype), rows[unsure], k)
+            found.indices[unsure] = again.indices
+            found.distances[unsure] = again.distances.to(features.dtype)
+            unsure = unsure[~certain]
+    if len(unsure):
+        again = _by_differences(features, rows[unsure], k)
+        found.indices[unsure], found.distances[unsure] = again.indices, again.distances
+    return found
+
+
+def _empty(features: Tensor, rows: int, k: int) -> Neighbors:
+    indices = torch.empty(rows, k, dtype=torch.int64, device=features.device)
+    return Neighbors(indices, features.new_empty(rows, k))
+
+
+def _by_products(features: Tensor, rows: Tensor, k: int) -> tuple[Neighbors, Tensor]:
+    """Search some rows; return also whether each has certainly the nearest."""
     centered = features - features.mean(dim=0)
-    chunks = nodes.split(_ROWS_PER_CHUNK)
-    found = [_by_products(features, centered, rows, k, candidates) for rows in chunks]
-    indices, distances, certain = (torch.cat(parts) for parts in zip(*found, strict=True))
-    if not certain.all():
-        again = _by_differences(features, nodes[~certain], k)
-        indices[~certain], distances[~certain] = again.indices, again.distances
-    return Neighbors(indices, distances)
-
-
-def _by_products(
-    features: Tensor, centered: Tensor, rows: Tensor, k: int, candidates: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return indices, distances, and whether they are certainly the nearest, for some rows."""
     norms = centered.square().sum(dim=1)
-    approximate = norms[rows, None] + norms - 2 * centered[rows] @ centered.T
-    approximate[torch.arange(len(rows), device=rows.device), rows] = torch.inf
-    nearest = approximate.topk(candidates, largest=False)
-    indices = nearest.indices.sort(dim=1).values
-    distances = torch.linalg.vector_norm(features[rows, None] - features[indices], dim=2)
-    ordered, order = distances.sort(dim=1, stable=True)
-    # All others are at least this far, by the bound on the rounding of sums of d products.
     rounding = torch.finfo(features.dtype).eps * (features.shape[1] + 8)
-    others = nearest.values[:, -1] - rounding * (norms[rows] + norms.max())
-    certain = ordered[:, k - 1] ** 2 < others
-    return indices.gather(1, order)[:, :k], ordered[:, :k], certain
+    size = min(_rows_per_chunk(features, len(features), at_least=64), len(rows))
+    products = features.new_empty(size, len(features))
+    result, certain = _empty(features, len(rows), k), torch.empty_like(rows, dtype=torch.bool)
+    for start in range(0, len(rows), size):
+        part = slice(start, start + size)
+        chunk = rows[part]
+        approximate = products[: len(chunk)]
+        torch.addmm(norms, centered[chunk], centered.T, alpha=-2, out=approximate)
+        approximate.scatter_(1, chunk[:, None], torch.inf)
+        values, candidates = _smallest(approximate, k + _SPARE)
+        found = _ordered(candidates, _distances(features, chunk, candidates))
+        # All others are at least this far, by the bound on the rounding of sums of d products.
+        others = values.amax(dim=1) + norms[chunk] - rounding * (norms[chunk] + norms.max())
+        certain[part] = found.distances[:, k - 1] ** 2 < others
+        result.indices[part], result.distances[part] = found.indices[:, :k], found.distances[:, :k]
+    return result, certain
+
+
+def _smallest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the smallest values of every row (r, n) and their columns, (r, count), in any order.
+
+    They stand in the groups of columns with the smallest minima, of which there are few; a full
+    selection of n values would take several times as long as their computation.
+    """
+    columns = values.shape[1]
+    groups = 16 if columns >= 4096 else 4
+    width = columns // groups
+    if width < 2 * count:
+        nearest = values.topk(count, largest=False, sorted=False)
+        return nearest.values, nearest.indices
+    grouped = values[:, : groups * width].unflatten(1, (groups, width))
+    best = grouped.amin(dim=1).topk(count, largest=False, sorted=False).indices
+    first = width * torch.arange(groups, device=values.device)[:, None]
+    rest = torch.arange(groups * width, columns, device=values.device).expand(len(values), -1)
+    members = torch.cat([(best[:, None] + first).flatten(1), rest], dim=1)
+    nearest = values.gather(1, members).topk(count, largest=False, sorted=False)
+    return nearest.values, members.gather(1, nearest.indices)
+
+
+def _ordered(indices: Tensor, distances: Tensor) -> Neighbors:
+    """Return neighbours with the nearest first, and equally near ones in the order of index."""
+    ordered, order = distances.sort(dim=1)
+    if bool((ordered[:, 1:] == ordered[:, :-1]).any()):
+        indices, order = indices.sort(dim=1)
+        ordered, order = distances.gather(1, order).sort(dim=1, stable=True)
+    return Neighbors(indices.gather(1, order), ordered)
+
+
+def _distances(features: Tensor, rows: Tensor, others: Tensor) -> Tensor:
+    """Return the distances (r, c) of rows (r,) to others (r, c), by differences."""
+    distances = features.new_empty(others.shape)
+    size = _rows_per_chunk(features, 4 * others.shape[1] * features.shape[1], at_least=1)
+    for start in range(0, len(rows), size):
+        part = slice(start, start + size)
+        differences = features.index_select(0, others[part].flatten())
+        differences = differences.view(-1, others.shape[1], features.shape[1])
+        differences -= features[rows[part], None]
+        torch.linalg.vector_norm(differences, dim=2, out=distances[part])
+    return distances
 
 
 def _by_differences(features: Tensor, rows: Tensor, k: int) -> Neighbors:
     """Search some rows by the distances of differences to all nodes."""
-    indices, distances = [], []
-    for chunk in rows.split(_ROWS_PER_CHUNK):
-        exact = torch.cdist(features[chunk], features, compute_mode="donot_use_mm_for_euclid_dist")
-        exact[torch.arange(len(chunk), device=rows.device), chunk] = torch.inf
+    found = _empty(features, len(rows), k)
+    size = _rows_per_chunk(features, len(features), at_least=1)
+    for start in range(0, len(rows), size):
+        part = slice(start, start + size)
+        chunk = features[rows[part]]
+        exact = torch.cdist(chunk, features, compute_mode="donot_use_mm_for_euclid_dist")
+        exact.scatter_(1, rows[part, None], torch.inf)
         ordered, order = exact.sort(dim=1, stable=True)
-        indices.append(order[:, :k])
-        distances.append(ordered[:, :k])
-    return Neighbors(torch.cat(indices), torch.cat(distances))
+        found.indices[part], found.distances[part] = order[:, :k], ordered[:, :k]
+    return found
 
 
-def _annoy(features: Tensor, k: int) -> Neighbors:
-    try:
-        from annoy import AnnoyIndex
-    except ImportError as error:
-        raise ImportError(
-            'backend="annoy" needs the package annoy: pip install "lapbench[annoy]" '
-            "(it is compiled on installation and needs a C++ compiler)"
-        ) from error
-    index = AnnoyIndex(features.shape[1], "euclidean")
-    index.set_seed(1)
-    for node, row in enumerate(features.cpu().numpy()):
-        index.add_item(node, row)
-    index.build(_ANNOY_TREES, n_jobs=1)
-    found = []
-    for node in range(len(features)):
-        neighbors = [other for other in index.get_nns_by_item(node, k + 1) if other != node][:k]
-        if len(neighbors) < k:
-            raise ValueError(
-                f"annoy returned {len(neighbors)} of {k} neighbours of node {node}; "
-                'use backend="exact" or a smaller k'
-            )
-        found.append(neighbors)
-    indices = torch.tensor(found, device=features.device)
-    # Annoy works in float32, and its own distances are not those of the features.
-    distances = (features[:, None, :] - features[indices]).norm(dim=2)
-    order = distances.argsort(dim=1, stable=True)
-    return Neighbors(indices.gather(1, order), distances.gather(1, order))
+def _rows_per_chunk(features: Tensor, numbers_per_row: int, at_least: int) -> int:
+    """Return how many rows to take at a time: what fits a processor's cache, or fills a GPU."""
+    return max(
+        at_least, (_NUMBERS_ON_GPU if features.is_cuda else _NUMBERS_ON_CPU) // numbers_per_row
+    )

@@ -1,27 +1,33 @@
 """The similarity graph and its Laplacian."""
 
+import copy
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from lapbench.methods.graph.knn import Backend, check_features, nearest_neighbors
-from lapbench.methods.graph.weights import Kernel, SelfTuning
+from lapbench.methods.graph.sparse import EdgePattern, laplacian_product
 
 CONNECTS_ABOVE = 1e-20
+
+Symmetrize = Literal["max", "mean", "sum"]
 
 
 @dataclass(frozen=True, eq=False)
 class SimilarityGraph:
-    """An undirected weighted graph; each edge stands once.
+    """A weighted graph; each edge stands once, whatever its direction.
 
     Attributes:
         edge_index: (2, E) int64 with ``edge_index[0] < edge_index[1]``, every edge unique.
-        weights: (E,) finite and non-negative, may require gradients. An edge connects if its
-            weight is above 1e-20 of the largest; the adjoint through a weaker one is lost in
-            rounding even in float64 (it is of the size of the weight's inverse, and its error of
-            that times 1e-32).
+        weights: (E,) finite and non-negative, may require gradients: w(i, j) for i < j. An edge
+            connects if its weight is above 1e-20 of the largest; the adjoint through a weaker one
+            is lost in rounding even in float64 (it is of the size of the weight's inverse, and its
+            error of that times 1e-32).
         num_nodes: n.
+        weights_reverse: (E,) w(j, i) of a directed graph, 0 where absent; None if the graph is
+            undirected, w(j, i) = w(i, j).
 
     Raises:
         ValueError: if an edge is a self-loop, in the wrong order, out of range or repeated, or a
@@ -32,38 +38,104 @@ class SimilarityGraph:
     edge_index: Tensor
     weights: Tensor
     num_nodes: int
+    weights_reverse: Tensor | None = None
 
     def __post_init__(self) -> None:
-        edges, weights = self.edge_index, self.weights
+        edges = self.edge_index
         if edges.ndim != 2 or edges.shape[0] != 2 or edges.dtype != torch.int64:
             raise ValueError(
                 f"edge_index: received shape {tuple(edges.shape)} of {edges.dtype}; accepted is "
                 "(2, E) of torch.int64"
             )
-        if weights.shape != edges.shape[1:] or not weights.is_floating_point():
-            raise ValueError(
-                f"weights: received shape {tuple(weights.shape)} of {weights.dtype} for "
-                f"{edges.shape[1]} edges; accepted is one floating-point weight per edge"
-            )
+        self._check_weights()
         i, j = edges
+        keys = i * self.num_nodes + j
         self._refuse((i < 0) | (j >= self.num_nodes), f"accepted are nodes 0..{self.num_nodes - 1}")
         self._refuse(i == j, "is a self-loop; leave it out, the Laplacian does not see it")
         self._refuse(i > j, "is in the wrong order; give each undirected edge once with i < j")
-        self._refuse(~(weights.detach() >= 0) | weights.detach().isinf(), "must be finite and >= 0")
-        order = (i * self.num_nodes + j).argsort(stable=True)
-        ordered = edges[:, order]
-        repeated = torch.zeros_like(i, dtype=torch.bool)
-        repeated[order[1:]] = (ordered[:, 1:] == ordered[:, :-1]).all(dim=0)
-        self._refuse(repeated, "stands twice; add up or drop the repeated weights")
+        if not bool((keys[1:] > keys[:-1]).all()):
+            ordered, order = keys.sort(stable=True)
+            repeated = torch.zeros_like(i, dtype=torch.bool)
+            repeated[order[1:]] = ordered[1:] == ordered[:-1]
+            self._refuse(repeated, "stands twice; add up or drop the repeated weights")
 
-    def _refuse(self, wrong: Tensor, why: str) -> None:
+    def _check_weights(self) -> None:
+        for name in ("weights", "weights_reverse"):
+            weights = getattr(self, name)
+            if name == "weights_reverse" and weights is None:
+                continue
+            if weights.shape != self.edge_index.shape[1:] or not weights.is_floating_point():
+                raise ValueError(
+                    f"{name}: received shape {tuple(weights.shape)} of {weights.dtype} for "
+                    f"{self.edge_index.shape[1]} edges; accepted is one floating-point weight per "
+                    "edge"
+                )
+            detached = weights.detach()
+            self._refuse(~(detached >= 0) | detached.isinf(), "must be finite and >= 0", weights)
+
+    def _refuse(self, wrong: Tensor, why: str, weights: Tensor | None = None) -> None:
         if wrong.any():
             first = int(wrong.nonzero()[0, 0])
             i, j = self.edge_index[:, first].tolist()
+            weight = (self.weights if weights is None else weights)[first].item()
             raise ValueError(
-                f"edge {first} = ({i}, {j}) of weight {self.weights[first].item():g} {why} "
+                f"edge {first} = ({i}, {j}) of weight {weight:g} {why} "
                 f"({int(wrong.sum())} such edge(s))"
             )
+
+    @classmethod
+    def from_directed(
+        cls,
+        edge_index: Tensor,
+        weights: Tensor,
+        num_nodes: int,
+        symmetrize: Symmetrize | None = "max",
+    ) -> "SimilarityGraph":
+        """Return the graph of directed edges, torch_geometric's layout: (i, j) and (j, i) apart.
+
+        Args:
+            edge_index: (2, E) int64, every directed edge once, in any order.
+            weights: (E,) w(i, j), may require gradients.
+            num_nodes: n.
+            symmetrize: how w(i, j) and w(j, i) become one weight, an absent one being 0:
+                ``"max"``, ``"mean"`` or ``"sum"``; None keeps both.
+
+        Raises:
+            ValueError: if an edge is a self-loop, out of range or repeated, or a weight is not
+                finite and non-negative.
+
+        """
+        i, j = edge_index
+        keys = torch.minimum(i, j) * num_nodes + torch.maximum(i, j)
+        unique, edge = keys.unique(return_inverse=True)
+        reverse = (i > j).long()
+        slots = reverse * len(unique) + edge
+        if len(slots.unique()) < len(slots):
+            ordered, order = slots.sort(stable=True)
+            second = int(order[1:][ordered[1:] == ordered[:-1]].min())
+            raise ValueError(
+                f"edge {second} = ({int(i[second])}, {int(j[second])}) stands twice; add up or "
+                "drop the repeated weights"
+            )
+        both = weights.new_zeros(2 * len(unique)).index_put((slots,), weights).view(2, -1)
+        undirected = torch.stack([unique // num_nodes, unique % num_nodes])
+        combined, reverse_weights = combine(both, symmetrize)
+        return cls(undirected, combined, num_nodes, reverse_weights)
+
+    def with_weights(
+        self, weights: Tensor, weights_reverse: Tensor | None = None
+    ) -> "SimilarityGraph":
+        """Return the graph with other weights on the same edges."""
+        other = copy.copy(self)
+        object.__setattr__(other, "weights", weights)
+        object.__setattr__(other, "weights_reverse", weights_reverse)
+        other._check_weights()
+        return other
+
+    @cached_property
+    def pattern(self) -> EdgePattern:
+        """The places of the edges in a symmetric sparse matrix."""
+        return EdgePattern(self.edge_index, self.num_nodes)
 
     def degrees(self) -> Tensor:
         """Return deg(x) = Σ_y w_xy, shape (n,)."""
@@ -74,52 +146,23 @@ class SimilarityGraph:
 
     def laplacian_product(self, values: Tensor) -> Tensor:
         """Return Δu(x) = Σ_y w_xy (u(x) − u(y)) for u of shape (n, c); GLL paper, eq. 9."""
-        i, j = self.edge_index
-        flux = self.weights[:, None] * (values[i] - values[j])
-        return torch.zeros_like(values).index_add(0, i, flux).index_add(0, j, -flux)
+        return laplacian_product(self.weights, values, self.pattern)
 
-    def reached_from(self, sources: Tensor) -> Tensor:
-        """Return which nodes (n,) have a path of connecting edges to one of the sources."""
+    def components(self) -> Tensor:
+        """Return the connected component (n,) of every node, named by its lowest node."""
         weights = self.weights.detach().double()
         largest = weights.max() if len(weights) else 0.0
-        i, j = self.edge_index[:, weights > CONNECTS_ABOVE * largest]
-        reached = torch.zeros(self.num_nodes, dtype=torch.bool, device=self.weights.device)
-        reached[sources] = True
-        count = -1
-        while count != (count := int(reached.sum())):
-            reached[j[reached[i]]] = True
-            reached[i[reached[j]]] = True
-        return reached
+        return self.pattern.components(weights > CONNECTS_ABOVE * largest)
 
 
-def knn_graph(
-    features: Tensor,
-    k: int = 25,
-    kernel: Kernel | None = None,
-    backend: Backend = "exact",
-) -> SimilarityGraph:
-    """Connect every node to its k nearest neighbours; weights are differentiable in the features.
-
-    Two nodes are joined when either is among the other's neighbours. Which nodes are joined is
-    piecewise constant in the features and not differentiated; the weights are.
-
-    Args:
-        features: (n, d) floating point; float16 and bfloat16 are computed in float32.
-        k: true neighbours per node; ``k >= n`` joins all nodes.
-        kernel: weight of an edge; by default ``SelfTuning()``.
-        backend: neighbour search, ``"exact"`` or ``"annoy"``.
-
-    Raises:
-        NonFiniteError, ValueError, ImportError: as in :func:`nearest_neighbors`.
-
-    Source: GLL paper, sections 2.1 and 3.2.
-
-    """
-    features = check_features(features)
-    neighbors = nearest_neighbors(features, k, backend).indices
-    nodes = torch.arange(len(features), device=features.device)[:, None].expand_as(neighbors)
-    pairs = torch.minimum(nodes, neighbors) * len(features) + torch.maximum(nodes, neighbors)
-    unique = pairs.unique()
-    edge_index = torch.stack([unique // len(features), unique % len(features)])
-    weights = (kernel or SelfTuning())(features, edge_index, neighbors)
-    return SimilarityGraph(edge_index, weights, len(features))
+def combine(both: Tensor, symmetrize: Symmetrize | None) -> tuple[Tensor, Tensor | None]:
+    """Return weights and reverse weights from w(i, j) and w(j, i), the rows of (2, E)."""
+    if symmetrize is None:
+        return both[0], both[1]
+    if symmetrize == "max":
+        return both.amax(dim=0), None
+    if symmetrize in ("mean", "sum"):
+        return both.sum(dim=0) / (2 if symmetrize == "mean" else 1), None
+    raise ValueError(
+        f"symmetrize: received {symmetrize!r}; accepted are 'max', 'mean', 'sum' and None"
+    )

@@ -1,26 +1,93 @@
-"""Kernels: the weight of an edge as a differentiable function of the features."""
+"""Kernels: the weight of an edge as a differentiable function of distances."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
-class Kernel(Protocol):
-    """Weights of undirected edges, differentiable in the features.
+@dataclass(frozen=True, eq=False)
+class EdgeGeometry:
+    """What a kernel may use, all differentiable in the features.
 
-    Called with ``features`` (n, d), ``edge_index`` (2, E) and ``neighbors`` (n, k), the indices of
-    each node's nearest neighbours with the nearest first; returns (E,) non-negative weights.
+    Attributes:
+        features: (n, d), as ``Kernel.embed`` returned them.
+        edge_index: (2, E) int64, i < j.
+        squared_distances: (E,) float64 ‖x_i − x_j‖² along the edges; their ratios would leave the
+            range of float32.
+        neighbor_edges: (n, k) int64, the edge from each node to its neighbours, nearest first.
+
     """
 
-    def __call__(self, features: Tensor, edge_index: Tensor, neighbors: Tensor) -> Tensor:
-        """Return the weights (E,) of the edges."""
-        ...
+    features: Tensor
+    edge_index: Tensor
+    squared_distances: Tensor
+    neighbor_edges: Tensor
+
+    def neighbor_distance(self, rank: int) -> Tensor:
+        """Return the distance (n,) of every node to its neighbour of this rank, 1 the nearest.
+
+        Where it is 0 (duplicates) its gradient is 0. A rank of −1 is the farthest neighbour.
+
+        Raises:
+            ValueError: if nodes have fewer neighbours.
+
+        """
+        k = self.neighbor_edges.shape[1]
+        if rank > k:
+            raise ValueError(
+                f"rank: received {rank} with {k} neighbours per node; give the graph a k of at "
+                f"least {rank}, or the kernel a rank of at most {k}"
+            )
+        column = rank - 1 if rank > 0 else rank
+        edges = self.neighbor_edges[:, column]
+        return _safe_sqrt(self.squared_distances.index_select(0, edges))
+
+
+class Kernel(ABC):
+    """Weights of edges; a frozen dataclass of its parameters."""
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Return the features (n, d) between which distances are taken; as they are, by default."""
+        return features
+
+    @abstractmethod
+    def __call__(self, geometry: EdgeGeometry) -> Tensor:
+        """Return non-negative weights: (E,) if w(i, j) = w(j, i), else (2, E) of both."""
 
 
 @dataclass(frozen=True)
-class SelfTuning:
+class Radial(Kernel):
+    r"""A user's function of the distance in units of the local density.
+
+    .. math:: w_{ij} = \eta(\|x_i - x_j\|^2 / (\varepsilon_i \varepsilon_j))
+
+    with ε_i the distance of x_i to its k-th nearest neighbour, differentiated through. It is
+    symmetric in i and j. Where a bandwidth is 0 (k duplicates of a point) the argument of η is 0
+    between duplicates and infinite otherwise, both with zero gradient.
+
+    Args:
+        eta: η, an elementwise torch function, non-negative, with a limit at infinity.
+
+    Source: GLL paper, eq. 35 without the factor 2 that its eq. 1 and the authors' code do not have.
+
+    """
+
+    eta: Callable[[Tensor], Tensor]
+
+    def __call__(self, geometry: EdgeGeometry) -> Tensor:
+        """Return the weights (E,) of the edges."""
+        bandwidth = geometry.neighbor_distance(-1)
+        i, j = geometry.edge_index
+        scale = bandwidth.index_select(0, i) * bandwidth.index_select(0, j)
+        return self.eta(_ratio(geometry.squared_distances, scale))
+
+
+@dataclass(frozen=True)
+class SelfTuning(Kernel):
     r"""The radial basis function whose bandwidth adapts to the local density; the usual choice.
 
     .. math:: w_{ij} = \exp(-4 \|x_i - x_j\|^2 / (\varepsilon_i \varepsilon_j))
@@ -34,16 +101,13 @@ class SelfTuning:
     authors' code agrees with eq. 1.
     """
 
-    def __call__(self, features: Tensor, edge_index: Tensor, neighbors: Tensor) -> Tensor:
+    def __call__(self, geometry: EdgeGeometry) -> Tensor:
         """Return the weights (E,) of the edges."""
-        nodes = torch.arange(len(features), device=features.device)
-        bandwidth = _safe_sqrt(_squared_distances(features, nodes, neighbors[:, -1]))
-        i, j = edge_index
-        return _radial_basis(_squared_distances(features, i, j), bandwidth[i] * bandwidth[j])
+        return Radial(lambda ratio: torch.exp(-4 * ratio))(geometry)
 
 
 @dataclass(frozen=True)
-class FixedBandwidth:
+class FixedBandwidth(Kernel):
     r"""The radial basis function with one bandwidth; for features whose scale has a meaning.
 
     .. math:: w_{ij} = \exp(-4 \|x_i - x_j\|^2 / \varepsilon^2)
@@ -66,19 +130,67 @@ class FixedBandwidth:
                 f"bandwidth: received {self.bandwidth}; accepted is a number from 1e-12 to 1e12"
             )
 
-    def __call__(
-        self,
-        features: Tensor,
-        edge_index: Tensor,
-        neighbors: Tensor,  # noqa: ARG002 (a kernel's signature)
-    ) -> Tensor:
+    def __call__(self, geometry: EdgeGeometry) -> Tensor:
         """Return the weights (E,) of the edges."""
-        i, j = edge_index
-        return torch.exp(-4 * _squared_distances(features, i, j) / self.bandwidth**2)
+        return torch.exp(-4 * geometry.squared_distances / self.bandwidth**2)
 
 
-def _squared_distances(features: Tensor, i: Tensor, j: Tensor) -> Tensor:
-    return (features[i] - features[j]).square().sum(dim=1)
+@dataclass(frozen=True)
+class NeighborBandwidth(Kernel):
+    r"""The Gaussian whose bandwidth is the distance to the n-th neighbour: a directed weight.
+
+    .. math:: w(x, y) = \exp(-\|x - y\|^2 / \sigma_x^2)
+
+    Prefer it for the weighted nonlocal Laplacian, with ``symmetrize=None``; the paper's
+    (m, n) = (30, 15) is k = 30 and rank 15. Where σ_x is 0 the weight takes its limit: 1 between
+    duplicates, 0 otherwise.
+
+    Args:
+        rank: n >= 1, at most the k of the graph.
+
+    Raises:
+        ValueError: if the rank is no integer >= 1, or above k.
+
+    Source: WNLL paper, section 2.1 and remark 1.
+
+    """
+
+    rank: int = 15
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.rank, int) or self.rank < 1:
+            raise ValueError(f"rank: received {self.rank!r}; accepted is an integer >= 1")
+
+    def __call__(self, geometry: EdgeGeometry) -> Tensor:
+        """Return the weights (2, E): w(i, j) and w(j, i)."""
+        bandwidth = geometry.neighbor_distance(self.rank)[geometry.edge_index]
+        return torch.exp(-_ratio(geometry.squared_distances.expand(2, -1), bandwidth**2))
+
+
+@dataclass(frozen=True)
+class Cosine(Kernel):
+    r"""The cosine of the angle between features, 0 where it is negative.
+
+    .. math:: w_{ij} = \max(0, x_i \cdot x_j / (\|x_i\| \|x_j\|))
+
+    Prefer it for non-negative features, such as those after a ReLU, whose length has no meaning.
+    Neighbours are the nearest in angle. A row of zeros has weight 0 to all others.
+
+    Source: label-smoothness paper, section II.
+    """
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Return the features with rows of length 1."""
+        return functional.normalize(features, dim=1)
+
+    def __call__(self, geometry: EdgeGeometry) -> Tensor:
+        """Return the weights (E,) of the edges."""
+        i, j = geometry.edge_index
+        norms = geometry.features.double().square().sum(dim=1)
+        twice = norms.index_select(0, i) + norms.index_select(0, j) - geometry.squared_distances
+        # Below the rounding of the distances a cosine cannot be told from 0.
+        rounding = 16 * torch.finfo(geometry.features.dtype).eps
+        return torch.where(twice > rounding, twice / 2, 0)
 
 
 def _safe_sqrt(squares: Tensor) -> Tensor:
@@ -87,8 +199,8 @@ def _safe_sqrt(squares: Tensor) -> Tensor:
     return torch.where(positive, squares, 1).sqrt() * positive
 
 
-def _radial_basis(squared_distances: Tensor, scale: Tensor) -> Tensor:
+def _ratio(squared_distances: Tensor, scale: Tensor) -> Tensor:
+    """Return the ratio; where the scale is 0 its limit, 0 or infinity, with zero gradient."""
     regular = scale > 0
-    weights = torch.exp(-4 * squared_distances / torch.where(regular, scale, 1))
-    limit = (squared_distances == 0).to(weights.dtype)
-    return torch.where(regular, weights, limit)
+    limit = torch.where(squared_distances.detach() > 0, torch.inf, 0.0)
+    return torch.where(regular, squared_distances / torch.where(regular, scale, 1), limit)

@@ -1,0 +1,90 @@
+"""Newton's method for a graph equation."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from lapbench.methods.graph.laplacian import SimilarityGraph
+from lapbench.methods.graph.operators import Operator
+from lapbench.methods.graph.solve import LinearSystem
+from lapbench.methods.graph.status import LinearSolution, Status, worst
+
+MAX_STEPS = 100
+
+_STEP_TOLERANCE = 1e-10
+_HALVINGS = 30
+
+
+def newton(
+    operator: Operator,
+    graph: SimilarityGraph,
+    source: Tensor,
+    start: Tensor,
+    free: Tensor,
+    tolerance: float,
+) -> tuple[LinearSolution, LinearSystem]:
+    """Solve τ(u, x) + div φ(∇u) = f at the free nodes from a start; one step if it is linear.
+
+    A step is shortened by halves, for each column by itself, until the slope of the convex energy
+    along it has at most half its size at the start; its antiderivative need not be known. Where
+    the matrix is indefinite there is no such energy, and the residual has to fall. The iteration
+    ends when a step is below 1e-10 of the largest value: at large p a small residual would leave
+    an error of 1e-3.
+
+    Args:
+        operator: the left-hand side.
+        graph: the graph, with float64 weights.
+        source: f, (n, c).
+        start: u (n, c), right where it is not free.
+        free: (n,) bool.
+        tolerance: of iterative linear solves.
+
+    Returns:
+        The values (n, c) with the worst status, all iterations (Newton's if nonlinear) and the
+        relative residual; and the system of the linearisation at the solution.
+
+    """
+
+    def residual_at(values: Tensor) -> Tensor:
+        return torch.where(free[:, None], operator.residual(graph, values) - source, 0)
+
+    values, residual = start, residual_at(start)
+    steps, converged, stuck = 0, False, False
+    while steps < MAX_STEPS and not (converged or stuck):
+        system = LinearSystem(operator.linearize(graph, values, free), tolerance)
+        step = system.solve(-residual)
+        if operator.linear:
+            return replace(step, values=values + step.values), system
+        moved, residual = _search(residual_at, values, residual, step.values)
+        stuck = torch.equal(moved, values)
+        values = moved
+        converged = _largest(step.values) <= _STEP_TOLERANCE * _largest(values)
+        steps += 1
+    system = LinearSystem(operator.linearize(graph, values, free), tolerance)
+    status = worst([step.status, Status.CONVERGED if converged else Status.NOT_CONVERGED])
+    relative = float(residual.norm()) / max(float(values.norm()), torch.finfo(values.dtype).tiny)
+    return LinearSolution(values, status, steps, relative), system
+
+
+def _largest(values: Tensor) -> float:
+    return float(values.abs().max()) if values.numel() else 0.0
+
+
+def _search(
+    residual_at: Callable[[Tensor], Tensor], values: Tensor, residual: Tensor, step: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return values and residual after the longest acceptable part of a step, column by column."""
+    slope = (residual * step).sum(dim=0)
+    norm = residual.norm(dim=0)
+    length = torch.ones_like(slope)
+    for _ in range(_HALVINGS):
+        moved = values + length * step
+        found = residual_at(moved)
+        convex = (slope < 0) & ((found * step).sum(dim=0) <= slope.abs() / 2)
+        accepted = convex | (found.norm(dim=0) <= norm)
+        if bool(accepted.all()):
+            break
+        length = torch.where(accepted, length, length / 2)
+    return torch.where(accepted, moved, values), torch.where(accepted, found, residual)

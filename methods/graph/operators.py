@@ -1,0 +1,109 @@
+"""The left-hand side τ(u, x) + div φ(∇u) of a graph equation, and its linearisation."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from lapbench.methods.graph.block import FreeBlock
+from lapbench.methods.graph.laplacian import SimilarityGraph
+
+Flux = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""φ(q, x, y), elementwise, for q (E, c) and the nodes x and y (E, 1)."""
+
+Decay = Callable[[Tensor, Tensor], Tensor]
+"""τ(u, x), elementwise, for u (n, c) and the nodes x (n, 1)."""
+
+
+class Operator(Protocol):
+    """A left-hand side; linear if one linearisation is the operator itself."""
+
+    linear: bool
+
+    def residual(self, graph: SimilarityGraph, values: Tensor) -> Tensor:
+        """Return τ(u, x) + div φ(∇u) at every node, (n, c), differentiable in w and u."""
+        ...
+
+    def linearize(self, graph: SimilarityGraph, values: Tensor, free: Tensor) -> FreeBlock:
+        """Return the derivative of the residual with respect to u, at the free nodes (n,)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class LinearOperator:
+    """τ(x) u + Δu, with τ a number or one for each node, (n, 1)."""
+
+    tau: float | Tensor
+    linear = True
+
+    def residual(self, graph: SimilarityGraph, values: Tensor) -> Tensor:
+        """Return τu + Δu at every node."""
+        return self.tau * values + graph.laplacian_product(values)
+
+    def linearize(
+        self,
+        graph: SimilarityGraph,
+        values: Tensor,  # noqa: ARG002 (linear: the same everywhere)
+        free: Tensor,
+    ) -> FreeBlock:
+        """Return the block of τ + Δ."""
+        return FreeBlock(graph.pattern, graph.weights.detach(), self.tau, free)
+
+
+@dataclass(frozen=True, eq=False)
+class NonlinearOperator:
+    r"""τ(u, x) + div φ(∇u) for elementwise functions φ and τ and their derivatives.
+
+    The divergence antisymmetrises, so that only the skew part of φ acts,
+
+    .. math:: \tilde\varphi(q, x, y) = (\varphi(q, x, y) - \varphi(-q, y, x)) / 2,
+
+    and the matrix of the derivative is symmetric for every φ (GLL paper, eq. 7).
+    """
+
+    phi: Flux
+    phi_derivative: Flux
+    tau: Decay
+    tau_derivative: Decay
+    linear = False
+
+    def residual(self, graph: SimilarityGraph, values: Tensor) -> Tensor:
+        """Return τ(u, x) + div φ(∇u) at every node."""
+        i, j = graph.edge_index
+        x, y = i[:, None], j[:, None]
+        q = values[i] - values[j]
+        flux = graph.weights[:, None] * (self.phi(q, x, y) - self.phi(-q, y, x)) / 2
+        divergence = torch.zeros_like(values).index_add(0, i, flux).index_add(0, j, -flux)
+        return self.tau(values, _nodes(values)) + divergence
+
+    @torch.no_grad()
+    def linearize(self, graph: SimilarityGraph, values: Tensor, free: Tensor) -> FreeBlock:
+        """Return the block of τ_u + div(φ_q ∇), one for each column."""
+        i, j = graph.edge_index
+        x, y = i[:, None], j[:, None]
+        q = values[i] - values[j]
+        slope = (self.phi_derivative(q, x, y) + self.phi_derivative(-q, y, x)) / 2
+        weights = (graph.weights[:, None] * slope).expand_as(q)
+        tau = self.tau_derivative(values, _nodes(values)).expand_as(values)
+        return FreeBlock(graph.pattern, weights, tau, free)
+
+
+def derivative(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return the derivative of an elementwise function in its first argument, by autograd."""
+
+    def differentiated(at: Tensor, *nodes: Tensor) -> Tensor:
+        with torch.enable_grad():
+            at = at.detach().requires_grad_()
+            value = function(at, *nodes).expand_as(at)
+            if not value.requires_grad:
+                return torch.zeros_like(at)
+            (slope,) = torch.autograd.grad(value.sum(), at, allow_unused=True)
+        return torch.zeros_like(at) if slope is None else slope
+
+    return differentiated
+
+
+def _nodes(values: Tensor) -> Tensor:
+    return torch.arange(len(values), device=values.device)[:, None]

@@ -1,0 +1,163 @@
+"""Symmetric sparse matrices with one value an edge, and distances along edges."""
+
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+_EDGES_PER_CHUNK = 1 << 16
+_NUMBERS_PER_CHUNK = 1 << 21
+
+with warnings.catch_warnings():
+    # torch says once per process that compressed sparse rows are in beta; nobody can act on it.
+    warnings.simplefilter("ignore", UserWarning)
+    torch.eye(1).to_sparse_csr()
+
+
+class EdgePattern:
+    """Where the entries of symmetric matrices stand: (i, j) and (j, i) for every edge.
+
+    Found once for a graph; products with any values on the edges then need no sorting.
+
+    Attributes:
+        edge_index: (2, E) int64.
+        num_nodes: n.
+
+    """
+
+    def __init__(self, edge_index: Tensor, num_nodes: int) -> None:
+        self.edge_index = edge_index
+        self.num_nodes = num_nodes
+        rows = edge_index.flip(0).flatten().int()
+        ordered, self._order = rows.sort(stable=True)
+        self._edges = self._order % max(edge_index.shape[1], 1)
+        self._columns = edge_index.flatten().int()[self._order]
+        starts = torch.arange(num_nodes + 1, dtype=torch.int32, device=rows.device)
+        self._row_starts = torch.searchsorted(ordered, starts, out_int32=True)
+
+    def matrix(self, values: Tensor) -> Tensor:
+        """Return the sparse matrix (n, n) with ``values`` (E,) on the edges, diagonal 0."""
+        return torch.sparse_csr_tensor(
+            self._row_starts,
+            self._columns,
+            values.index_select(0, self._edges),
+            size=(self.num_nodes, self.num_nodes),
+            check_invariants=False,
+        )
+
+    def product(self, values: Tensor, dense: Tensor) -> Tensor:
+        """Return Σ_y values_xy dense_y (n, c).
+
+        Args:
+            values: (E,) for one matrix, or (E, b) for a matrix of its own for each of b columns.
+            dense: (n, c), c a multiple of b.
+
+        """
+        if values.ndim == 1:
+            result: Tensor = self.matrix(values) @ dense
+            return result
+        (i, j), blocks = self.edge_index, dense.unflatten(1, (-1, values.shape[1]))
+        result = torch.zeros_like(blocks).index_add_(0, i, values[:, None] * blocks[j])
+        return result.index_add_(0, j, values[:, None] * blocks[i]).flatten(1)
+
+    def components(self, connects: Tensor) -> Tensor:
+        """Return the connected component (n,) of every node, named by its lowest node.
+
+        The lowest number spreads along edges, and by jumps to what its own node has reached, so
+        that few rounds are needed even for long chains.
+
+        Args:
+            connects: (E,) bool, which edges do.
+
+        """
+        nowhere = self.num_nodes
+        columns = torch.where(connects.index_select(0, self._edges), self._columns, nowhere)
+        offsets = self._row_starts.long()
+        lowest = torch.arange(self.num_nodes + 1, dtype=torch.float64, device=columns.device)
+        settled = False
+        while not settled:
+            offered = lowest.index_select(0, columns)
+            near = torch.segment_reduce(offered, "min", offsets=offsets, initial=nowhere)
+            reached = torch.minimum(lowest[:-1], near)
+            reached = reached.index_select(0, reached.long())
+            settled = torch.equal(reached, lowest[:-1])
+            lowest[:-1] = reached
+        return lowest[:-1].long()
+
+
+class _LaplacianProduct(torch.autograd.Function):
+    """Σ_y w_xy (u(x) − u(y)), differentiable in w and u without a matrix of E × c entries."""
+
+    @staticmethod
+    def forward(ctx: Any, weights: Tensor, values: Tensor, pattern: EdgePattern) -> Tensor:
+        ctx.save_for_backward(weights, values)
+        ctx.pattern = pattern
+        return _laplacian_product(weights, values, pattern)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        weights, values = ctx.saved_tensors
+        needs_weights, needs_values, _ = ctx.needs_input_grad
+        for_weights = gradient_products(values, gradient, ctx.pattern) if needs_weights else None
+        for_values = _laplacian_product(weights, gradient, ctx.pattern) if needs_values else None
+        return for_weights, for_values, None
+
+
+class _SquaredDistances(torch.autograd.Function):
+    r"""‖x_i − x_j‖² (E,) along edges, given their known values; differentiable in the features.
+
+    With g the gradient for the squared distances, that for the features is twice the Laplacian
+    with weights g times the features: :math:`\nabla_X J = 2 L_g X`. Since bandwidths are distances
+    along edges too, this one product is eq. 42 of the GLL paper, :math:`L_{H-M} X`, for every
+    kernel. It is taken in float64: near points are small differences of large numbers.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, known: Tensor, pattern: EdgePattern) -> Tensor:
+        ctx.save_for_backward(features)
+        ctx.pattern = pattern
+        return known.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (features,) = ctx.saved_tensors
+        result = torch.empty_like(features)
+        columns = max(1, _NUMBERS_PER_CHUNK // len(features))
+        weights = 2 * gradient.double()
+        for part, found in zip(
+            features.split(columns, dim=1), result.split(columns, dim=1), strict=True
+        ):
+            found.copy_(_laplacian_product(weights, part.double(), ctx.pattern))
+        return result, None, None
+
+
+def laplacian_product(weights: Tensor, values: Tensor, pattern: EdgePattern) -> Tensor:
+    """Return Σ_y w_xy (u(x) − u(y)) for w (E,) and u (n, c), differentiable in both."""
+    product: Tensor = _LaplacianProduct.apply(weights, values, pattern)  # type: ignore[no-untyped-call]
+    return product
+
+
+def squared_distances(features: Tensor, known: Tensor, pattern: EdgePattern) -> Tensor:
+    """Return ‖x_i − x_j‖² (E,), whose values are known, differentiable in the features (n, d)."""
+    squares: Tensor = _SquaredDistances.apply(features, known, pattern)  # type: ignore[no-untyped-call]
+    return squares
+
+
+def gradient_products(first: Tensor, second: Tensor, pattern: EdgePattern) -> Tensor:
+    """Return ∇u·∇v (E,) along the edges, for u and v (n, c)."""
+    products = []
+    for i, j in pattern.edge_index.split(_EDGES_PER_CHUNK, dim=1):
+        change = first.index_select(0, i).sub_(first.index_select(0, j))
+        other = second.index_select(0, i).sub_(second.index_select(0, j))
+        products.append(change.mul_(other).sum(dim=1))
+    return torch.cat(products)
+
+
+def _laplacian_product(weights: Tensor, values: Tensor, pattern: EdgePattern) -> Tensor:
+    matrix = pattern.matrix(weights)
+    degrees = matrix @ weights.new_ones(pattern.num_nodes, 1)
+    return torch.addmm(degrees * values, matrix, values, alpha=-1)
