@@ -34,14 +34,15 @@ class FreeBlock:
         self.weights = weights if weights.ndim == 2 else weights[:, None]
         tau = torch.as_tensor(tau, dtype=torch.float64, device=free.device)
         self.elliptic = bool((self.weights >= 0).all()) and bool((tau >= 0).all())
-        to_fixed, degrees = self._row_sums(~self.free), self._row_sums(torch.ones_like(self.free))
-        self.excess = self.free * (tau + to_fixed)
-        diagonal = self.free * (tau + degrees)
+        sums = self._row_sums(torch.cat([~self.free, torch.ones_like(self.free)], dim=1))
+        self.excess = self.free * (tau + sums[:, 0])
+        diagonal = self.free * (tau + sums[:, 1])
         size = torch.where(diagonal != 0, diagonal.abs(), 1)
         self.scale = self.free * size.rsqrt()
         self.unit = diagonal * self.scale**2
         i, j = pattern.edge_index
-        self.entries = -self.weights * self.scale[i] * self.scale[j]
+        ends = self.scale.index_select(0, i) * self.scale.index_select(0, j)
+        self.entries = -self.weights * ends
         self._matrix = pattern.matrix(self.entries[:, 0]) if self.entries.shape[1] == 1 else None
 
     def product(self, values: Tensor) -> Tensor:
@@ -55,7 +56,9 @@ class FreeBlock:
         return diagonal + self.pattern.product(self.entries, values)
 
     def _row_sums(self, chosen: Tensor) -> Tensor:
-        """Return the sums (n, b) of weights to the chosen nodes (n, 1)."""
+        """Return the sums (n, r, b) of weights to the chosen nodes, (n, r)."""
         columns = self.weights.shape[1]
         weights = self.weights[:, 0] if columns == 1 else self.weights
-        return self.pattern.product(weights, chosen.double().expand(-1, columns))
+        repeated = chosen.double().repeat_interleave(columns, dim=1)
+        sums: Tensor = self.pattern.product(weights, repeated).unflatten(1, (-1, columns))
+        return sums

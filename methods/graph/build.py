@@ -1,5 +1,6 @@
 """From features to a similarity graph."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -69,7 +70,9 @@ def similarity_graph(
     nodes = torch.arange(len(features), device=features.device)[:, None]
     others = neighbors.indices
     keys = torch.minimum(nodes, others) * len(features) + torch.maximum(nodes, others)
-    ordered, order = keys.flatten().sort()
+    keys = keys.flatten()
+    order = _argsort(keys)
+    ordered = keys[order]
     first = torch.ones_like(ordered, dtype=torch.bool)
     first[1:] = ordered[1:] > ordered[:-1]
     unique = ordered[first]
@@ -86,3 +89,10 @@ def similarity_graph(
     chosen = torch.zeros_like(edge_index, dtype=torch.bool)
     chosen[(nodes > others).long().flatten(), neighbor_edges] = True
     return graph.with_weights(*combine(weights * chosen, symmetrize))
+
+
+def _argsort(keys: Tensor) -> Tensor:
+    if keys.is_cuda:
+        return keys.argsort()
+    # On a processor NumPy's vectorised sort takes a third of the time of torch's.
+    return torch.from_numpy(np.argsort(keys.numpy()))

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from lapbench.methods.graph.approximate import annoy_neighbors
+from lapbench.methods.graph.selection import nearest_candidates
 
 Backend = Literal["exact", "annoy"]
 
 _SPARE = 4
-_NUMBERS_ON_CPU = 1 << 20
+_NUMBERS_ON_CPU = 1 << 19
 _NUMBERS_ON_GPU = 1 << 26
 
 
@@ -75,10 +76,11 @@ def nearest_neighbors(
     if backend == "exact":
         neighbors = _exact(features, torch.arange(nodes, device=features.device), k)
     else:
-        indices = annoy_neighbors(features, k)
+        indices = annoy_neighbors(features, k).sort(dim=1).values
         # Annoy works in float32, and its own distances are not those of the features.
         distances = _distances(features, torch.arange(nodes, device=features.device), indices)
-        neighbors = _ordered(indices, distances)
+        distances, order = distances.sort(dim=1, stable=True)
+        neighbors = Neighbors(indices.gather(1, order), distances)
     if not neighbors.distances.square().isfinite().all():
         raise NonFiniteError(
             f"features: distances overflow {features.dtype} (largest feature "
@@ -159,57 +161,30 @@ def _by_products(features: Tensor, rows: Tensor, k: int) -> tuple[Neighbors, Ten
     norms = centered.square().sum(dim=1)
     rounding = torch.finfo(features.dtype).eps * (features.shape[1] + 8)
     size = min(_rows_per_chunk(features, len(features), at_least=64), len(rows))
-    products = features.new_empty(size, len(features))
-    result, certain = _empty(features, len(rows), k), torch.empty_like(rows, dtype=torch.bool)
+    # Whole groups of 16 columns, for the selection.
+    products = features.new_full((size, -(-len(features) // 16) * 16), torch.inf)
+    result, certain = _empty(features, len(rows), k), torch.zeros_like(rows, dtype=torch.bool)
+    if not (4 * norms.max()).isfinite():
+        return result, certain
     for start in range(0, len(rows), size):
         part = slice(start, start + size)
         chunk = rows[part]
         approximate = products[: len(chunk)]
-        torch.addmm(norms, centered[chunk], centered.T, alpha=-2, out=approximate)
+        to_nodes = approximate[:, : len(features)]
+        torch.addmm(norms, centered[chunk], centered.T, alpha=-2, out=to_nodes)
         approximate.scatter_(1, chunk[:, None], torch.inf)
-        values, candidates = _smallest(approximate, k + _SPARE)
-        found = _ordered(candidates, _distances(features, chunk, candidates))
+        indices, distances, farthest = nearest_candidates(approximate, features, chunk, k, _SPARE)
         # All others are at least this far, by the bound on the rounding of sums of d products.
-        others = values.amax(dim=1) + norms[chunk] - rounding * (norms[chunk] + norms.max())
-        certain[part] = found.distances[:, k - 1] ** 2 < others
-        result.indices[part], result.distances[part] = found.indices[:, :k], found.distances[:, :k]
+        others = farthest + norms[chunk] - rounding * (norms[chunk] + norms.max())
+        certain[part] = distances[:, -1] ** 2 < others
+        result.indices[part], result.distances[part] = indices, distances
     return result, certain
-
-
-def _smallest(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the smallest values of every row (r, n) and their columns, (r, count), in any order.
-
-    They stand in the groups of columns with the smallest minima, of which there are few; a full
-    selection of n values would take several times as long as their computation.
-    """
-    columns = values.shape[1]
-    groups = 16 if columns >= 4096 else 4
-    width = columns // groups
-    if width < 2 * count:
-        nearest = values.topk(count, largest=False, sorted=False)
-        return nearest.values, nearest.indices
-    grouped = values[:, : groups * width].unflatten(1, (groups, width))
-    best = grouped.amin(dim=1).topk(count, largest=False, sorted=False).indices
-    first = width * torch.arange(groups, device=values.device)[:, None]
-    rest = torch.arange(groups * width, columns, device=values.device).expand(len(values), -1)
-    members = torch.cat([(best[:, None] + first).flatten(1), rest], dim=1)
-    nearest = values.gather(1, members).topk(count, largest=False, sorted=False)
-    return nearest.values, members.gather(1, nearest.indices)
-
-
-def _ordered(indices: Tensor, distances: Tensor) -> Neighbors:
-    """Return neighbours with the nearest first, and equally near ones in the order of index."""
-    ordered, order = distances.sort(dim=1)
-    if bool((ordered[:, 1:] == ordered[:, :-1]).any()):
-        indices, order = indices.sort(dim=1)
-        ordered, order = distances.gather(1, order).sort(dim=1, stable=True)
-    return Neighbors(indices.gather(1, order), ordered)
 
 
 def _distances(features: Tensor, rows: Tensor, others: Tensor) -> Tensor:
     """Return the distances (r, c) of rows (r,) to others (r, c), by differences."""
     distances = features.new_empty(others.shape)
-    size = _rows_per_chunk(features, 4 * others.shape[1] * features.shape[1], at_least=1)
+    size = _rows_per_chunk(features, 2 * others.shape[1] * features.shape[1], at_least=1)
     for start in range(0, len(rows), size):
         part = slice(start, start + size)
         differences = features.index_select(0, others[part].flatten())

@@ -3,12 +3,16 @@
 import warnings
 from typing import Any
 
+import numpy as np
 import torch
+from numba import njit
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-_EDGES_PER_CHUNK = 1 << 16
-_NUMBERS_PER_CHUNK = 1 << 21
+Floats = NDArray[np.floating[Any]]
+Integers = NDArray[np.integer[Any]]
+
 
 with warnings.catch_warnings():
     # torch says once per process that compressed sparse rows are in beta; nobody can act on it.
@@ -62,6 +66,24 @@ class EdgePattern:
         result = torch.zeros_like(blocks).index_add_(0, i, values[:, None] * blocks[j])
         return result.index_add_(0, j, values[:, None] * blocks[i]).flatten(1)
 
+    def laplacian_of_features(self, weights: Tensor, features: Tensor) -> Tensor:
+        """Return Σ_y w_xy (f(x) − f(y)) for float64 w (E,) and features (n, d) of any dtype.
+
+        By differences on a processor, so that nothing cancels between near points.
+        """
+        if features.is_cuda:
+            return _laplacian_product(weights, features.double(), self).to(features.dtype)
+        result = torch.empty_like(features, memory_format=torch.contiguous_format)
+        entries = weights.index_select(0, self._edges)
+        _laplacian_of_features(
+            self._row_starts.numpy(),
+            self._columns.numpy(),
+            entries.numpy(),
+            features.detach().contiguous().numpy(),
+            result.numpy(),
+        )
+        return result
+
     def components(self, connects: Tensor) -> Tensor:
         """Return the connected component (n,) of every node, named by its lowest node.
 
@@ -112,7 +134,7 @@ class _SquaredDistances(torch.autograd.Function):
     With g the gradient for the squared distances, that for the features is twice the Laplacian
     with weights g times the features: :math:`\nabla_X J = 2 L_g X`. Since bandwidths are distances
     along edges too, this one product is eq. 42 of the GLL paper, :math:`L_{H-M} X`, for every
-    kernel. It is taken in float64: near points are small differences of large numbers.
+    kernel. It is summed in float64.
     """
 
     @staticmethod
@@ -125,14 +147,7 @@ class _SquaredDistances(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (features,) = ctx.saved_tensors
-        result = torch.empty_like(features)
-        columns = max(1, _NUMBERS_PER_CHUNK // len(features))
-        weights = 2 * gradient.double()
-        for part, found in zip(
-            features.split(columns, dim=1), result.split(columns, dim=1), strict=True
-        ):
-            found.copy_(_laplacian_product(weights, part.double(), ctx.pattern))
-        return result, None, None
+        return ctx.pattern.laplacian_of_features(2 * gradient.double(), features), None, None
 
 
 def laplacian_product(weights: Tensor, values: Tensor, pattern: EdgePattern) -> Tensor:
@@ -149,12 +164,39 @@ def squared_distances(features: Tensor, known: Tensor, pattern: EdgePattern) -> 
 
 def gradient_products(first: Tensor, second: Tensor, pattern: EdgePattern) -> Tensor:
     """Return ∇u·∇v (E,) along the edges, for u and v (n, c)."""
-    products = []
-    for i, j in pattern.edge_index.split(_EDGES_PER_CHUNK, dim=1):
-        change = first.index_select(0, i).sub_(first.index_select(0, j))
-        other = second.index_select(0, i).sub_(second.index_select(0, j))
-        products.append(change.mul_(other).sum(dim=1))
-    return torch.cat(products)
+    if not first.is_cuda:
+        products = first.new_empty(pattern.edge_index.shape[1])
+        u, v = first.detach().contiguous().numpy(), second.detach().contiguous().numpy()
+        _gradient_products(u, v, pattern.edge_index.numpy(), products.numpy())
+        return products
+    i, j = pattern.edge_index
+    return ((first[i] - first[j]) * (second[i] - second[j])).sum(dim=1)
+
+
+@njit(cache=True, fastmath={"contract"})
+def _laplacian_of_features(
+    row_starts: Integers, columns: Integers, entries: Floats, features: Floats, result: Floats
+) -> None:
+    total = np.empty(features.shape[1])
+    for i in range(len(features)):
+        total[:] = 0
+        for e in range(row_starts[i], row_starts[i + 1]):
+            j, entry = columns[e], entries[e]
+            for t in range(len(total)):
+                total[t] += entry * (features[i, t] - features[j, t])
+        result[i] = total
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})
+def _gradient_products(
+    first: Floats, second: Floats, edge_index: Integers, products: Floats
+) -> None:
+    for e in range(len(products)):
+        i, j = edge_index[0, e], edge_index[1, e]
+        total = products.dtype.type(0)
+        for c in range(first.shape[1]):
+            total += (first[i, c] - first[j, c]) * (second[i, c] - second[j, c])
+        products[e] = total
 
 
 def _laplacian_product(weights: Tensor, values: Tensor, pattern: EdgePattern) -> Tensor:
