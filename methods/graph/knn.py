@@ -64,7 +64,7 @@ def nearest_neighbors(
     Source: GLL paper, section 2.1, whose k = 25 counts the node itself and so is 24 here.
 
     """
-    features = check_features(features).detach()
+    features = check_features(features).detach().contiguous()
     nodes = features.shape[0]
     if k < 1:
         raise ValueError(f"k: received {k}; a graph needs at least 1 neighbour per node")

@@ -1,0 +1,30 @@
+"""The documentation's programs run."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.filterwarnings("error")
+def test_guide_runs_from_top_to_bottom():
+    torch.manual_seed(0)
+    blocks = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "graph-layer.md").read_text(), re.S
+    )
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, "docs/graph-layer.md", "exec"), names)
+    assert names["predicted"].shape == (200,)  # type: ignore[attr-defined]
+    for tensor in ("points", "leak"):
+        assert names[tensor].grad.norm() > 0  # type: ignore[attr-defined]
+
+
+def test_layer_in_ones_own_network_takes_fifteen_lines():
+    (first, *_) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "docs" / "graph-layer.md").read_text(), re.S
+    )
+    assert len([line for line in first.splitlines() if line.strip()]) <= 15
