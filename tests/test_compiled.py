@@ -1,6 +1,8 @@
 """What is compiled for processors agrees with what a GPU does in torch."""
 
+import numpy as np
 import pytest
+import scipy.sparse.csgraph
 import torch
 from torch import Tensor
 
@@ -63,6 +65,22 @@ def test_iteration_stops_at_a_negative_curvature(way):
     product = direction * torch.tensor([1.0, -1.0])
     assert not way(values, residual, direction, residual.square().sum(dim=0), product)
     assert torch.equal(values, before)
+
+
+@pytest.mark.parametrize("nodes", [1, 30, 400])
+def test_components_are_those_of_scipy(nodes: int):
+    """Chains of consecutive nodes in a random order, cut at some links."""
+    order = torch.randperm(nodes, generator=torch.Generator().manual_seed(nodes))
+    edges = torch.stack([order[:-1], order[1:]]).sort(dim=0).values
+    connects = torch.arange(nodes - 1) % 150 != 7
+    pattern = sparse.EdgePattern(edges, nodes)
+    found = pattern.components(connects)
+    assert torch.equal(found, pattern._components_by_spreading(connects))
+    joined = edges[:, connects].numpy()
+    matrix = scipy.sparse.coo_array((np.ones(joined.shape[1]), joined), shape=(nodes, nodes))
+    _, expected = scipy.sparse.csgraph.connected_components(matrix, directed=False)
+    lowest = [int(np.flatnonzero(expected == name)[0]) for name in expected]
+    assert found.tolist() == lowest
 
 
 def test_laplacian_of_features_and_gradient_products():

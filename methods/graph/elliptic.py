@@ -95,7 +95,7 @@ def solve_graph_equation(
         graph.weights.double(), None if reverse is None else reverse.double()
     )
     problem = equation.pose(double, labels.double(), labeled, source)
-    solution = _solve(problem, 1e-12 if graph.weights.dtype == torch.float64 else 1e-6)
+    solution = _solve(problem, 1e-12 if graph.weights.dtype == torch.float64 else 1e-8)
     return replace(solution, values=solution.values.to(graph.weights.dtype))
 
 

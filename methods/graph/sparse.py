@@ -87,12 +87,19 @@ class EdgePattern:
     def components(self, connects: Tensor) -> Tensor:
         """Return the connected component (n,) of every node, named by its lowest node.
 
-        The lowest number spreads along edges, and by jumps to what its own node has reached, so
-        that few rounds are needed even for long chains.
-
         Args:
             connects: (E,) bool, which edges do.
 
+        """
+        if connects.is_cuda:
+            return self._components_by_spreading(connects)
+        i, j = self.edge_index[:, connects].numpy()
+        return torch.from_numpy(_components(i, j, self.num_nodes))
+
+    def _components_by_spreading(self, connects: Tensor) -> Tensor:
+        """Let the lowest number spread along edges, and by jumps to what its own node has reached.
+
+        Few rounds are needed even for long chains.
         """
         nowhere = self.num_nodes
         columns = torch.where(connects.index_select(0, self._edges), self._columns, nowhere)
@@ -171,6 +178,24 @@ def gradient_products(first: Tensor, second: Tensor, pattern: EdgePattern) -> Te
         return products
     i, j = pattern.edge_index
     return ((first[i] - first[j]) * (second[i] - second[j])).sum(dim=1)
+
+
+@njit(cache=True)
+def _components(first: Integers, second: Integers, num_nodes: int) -> Integers:
+    """Join the trees of both ends of every edge, the lower root staying one."""
+    parent = np.arange(num_nodes)
+    for e in range(len(first)):
+        i, j = first[e], second[e]
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        while parent[j] != j:
+            parent[j] = parent[parent[j]]
+            j = parent[j]
+        parent[max(i, j)] = min(i, j)
+    for node in range(num_nodes):
+        parent[node] = parent[parent[node]]
+    return parent
 
 
 @njit(cache=True, fastmath={"contract"})
