@@ -64,7 +64,9 @@ def dense_matrix(
 
 def dense_components(weights: Tensor) -> Tensor:
     """Indicators (n, components) of the connected components, float64."""
-    _, names = connected_components((weights + weights.T).detach().numpy(), directed=False)
+    # As 0 and 1, because SciPy takes entries near 0 of a dense matrix for none.
+    joined = ((weights + weights.T) > 0).double().numpy()
+    _, names = connected_components(joined, directed=False)
     return torch.nn.functional.one_hot(torch.from_numpy(names).long()).double()
 
 

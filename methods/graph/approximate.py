@@ -23,7 +23,10 @@ def annoy_neighbors(features: Tensor, k: int) -> Tensor:
         ) from error
     index = AnnoyIndex(features.shape[1], "euclidean")
     index.set_seed(1)
-    for node, row in enumerate(features.cpu().numpy()):
+    # Annoy works in float32: centred and scaled, squares neither overflow nor vanish.
+    centered = features.double() - features.double().mean(dim=0)
+    scaled = centered / centered.abs().max().clamp_min(torch.finfo(torch.float64).tiny)
+    for node, row in enumerate(scaled.float().cpu().numpy()):
         index.add_item(node, row)
     index.build(_TREES, n_jobs=1)
     found = []

@@ -37,7 +37,7 @@ def knn_graph(
     Source: GLL paper, sections 2.1 and 3.2.
 
     """
-    kernel = kernel or SelfTuning()
+    kernel = _checked(kernel)
     neighbors = nearest_neighbors(kernel.embed(check_features(features)), k, backend)
     return similarity_graph(features, neighbors, kernel, symmetrize)
 
@@ -57,10 +57,11 @@ def similarity_graph(
         symmetrize: as in :func:`knn_graph`.
 
     Raises:
-        ValueError: if features and neighbours do not belong together.
+        ValueError: if features and neighbours do not belong together, or the kernel is none or
+            returns negative weights or another shape.
 
     """
-    kernel = kernel or SelfTuning()
+    kernel = _checked(kernel)
     features = kernel.embed(check_features(features))
     if len(neighbors.indices) != len(features):
         raise ValueError(
@@ -83,12 +84,26 @@ def similarity_graph(
     graph = SimilarityGraph(edge_index, known, len(features))
     squared = squared_distances(features, known, graph.pattern)
     geometry = EdgeGeometry(features, edge_index, squared, neighbor_edges.view_as(others))
-    weights = kernel(geometry).to(features.dtype)
+    weights = kernel(geometry)
+    if weights.shape not in (squared.shape, (2, len(squared))):
+        raise ValueError(
+            f"kernel: {kernel} returned weights of shape {tuple(weights.shape)} for "
+            f"{len(squared)} edges; accepted are (E,) and (2, E)"
+        )
+    if not bool((weights.detach() >= 0).all()):
+        raise ValueError(f"kernel: {kernel} returned a negative weight or NaN; accepted is >= 0")
+    weights = weights.to(features.dtype)
     if symmetrize == "max" and weights.ndim == 1:
         return graph.with_weights(weights)
     chosen = torch.zeros_like(edge_index, dtype=torch.bool)
     chosen[(nodes > others).long().flatten(), neighbor_edges] = True
     return graph.with_weights(*combine(weights * chosen, symmetrize))
+
+
+def _checked(kernel: Kernel | None) -> Kernel:
+    if kernel is not None and not isinstance(kernel, Kernel):
+        raise ValueError(f"kernel: received {kernel!r}; accepted is a Kernel, SelfTuning() say")
+    return kernel or SelfTuning()
 
 
 def _argsort(keys: Tensor) -> Tensor:

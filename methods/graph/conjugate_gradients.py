@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
 from lapbench.methods.graph.block import FreeBlock
+from lapbench.methods.graph.compiled import compiled
 from lapbench.methods.graph.status import LinearSolution, Status
 
 Floats = NDArray[np.floating[Any]]
@@ -48,14 +48,17 @@ def conjugate_gradients(
     while definite and iterations < max_iterations and bool((square > target).any()):
         definite = advance(block.product(direction))
         iterations += 1
-    if not definite or not bool(values.isfinite().all()):
+    if not (definite or block.elliptic) or not bool(values.isfinite().all()):
         return LinearSolution(torch.zeros_like(right_hand_sides), Status.SINGULAR, iterations, 1.0)
     known = values[:, columns:] * block.scale
     error = float((known - block.free.double()).abs().max())
-    if bool((square > target).any()):
+    # The matrix of an elliptic equation is positive definite: a negative curvature is rounding.
+    if definite and bool((square > target).any()):
         status = Status.NOT_CONVERGED
+    elif not definite or error > tolerance**0.5:
+        status = Status.ILL_CONDITIONED
     else:
-        status = Status.ILL_CONDITIONED if error > tolerance**0.5 else Status.CONVERGED
+        status = Status.CONVERGED
     size = scaled.norm(dim=0) + values.norm(dim=0)
     relative = float((square.sqrt() / size.clamp_min(_TINY)).max())
     return LinearSolution(values[:, :columns] * scale, status, iterations, relative)
@@ -90,7 +93,7 @@ def _advance_with_torch(
     return True
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})
+@compiled("reassoc", "contract")
 def _advance_compiled(
     values: Floats, residual: Floats, direction: Floats, square: Floats, product: Floats
 ) -> bool:

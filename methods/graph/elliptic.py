@@ -24,8 +24,9 @@ class Solution:
     Attributes:
         values: u.
         status: how the solve ended; its ``value`` is a message that says what to do.
-        iterations: of conjugate gradients, or Newton steps; 0 for a direct solve.
-        residual: ‖F(u)‖ relative to the size of the right-hand side and of u.
+        iterations: of conjugate gradients, or Newton steps at the equation itself (not on the way
+            to it); 0 for a direct solve.
+        residual: ‖F(u)‖ relative to the terms that make it up, of the worst column.
 
     """
 
@@ -71,7 +72,8 @@ def solve_graph_equation(
         The solution in the dtype of the weights, whatever its status.
 
     Raises:
-        NonFiniteError: if a label or source is NaN or infinite.
+        NonFiniteError: if a label or source is NaN or infinite, or a user's function is where its
+            value is needed.
         ValueError: if shapes do not fit, an index is out of range or repeated, u is not unique for
             want of labels, or a directed graph is given to an equation for undirected ones.
 
@@ -83,6 +85,8 @@ def solve_graph_equation(
 
     """
     equation = equation or Laplace()
+    if not isinstance(equation, Equation):
+        raise ValueError(f"equation: received {equation!r}; accepted is an Equation, Laplace() say")
     _check_labels(graph, labels, labeled)
     if graph.weights_reverse is not None and not equation.directed:
         raise ValueError(
@@ -140,11 +144,13 @@ class _ImplicitSolution(torch.autograd.Function):
 
 
 def _check_labels(graph: SimilarityGraph, labels: Tensor, labeled: Tensor) -> None:
-    if labels.ndim != 2 or labeled.shape != labels.shape[:1]:
+    if labels.ndim != 2 or labeled.shape != labels.shape[:1] or labels.shape[1] < 1:
         raise ValueError(
             f"labels of shape {tuple(labels.shape)} with labeled of shape {tuple(labeled.shape)}: "
-            "accepted are (m, c) and (m,)"
+            "accepted are (m, c) and (m,) with c >= 1"
         )
+    if labels.is_complex():
+        raise ValueError(f"labels: received {labels.dtype}; accepted are real numbers")
     if labeled.dtype != torch.int64:
         raise ValueError(f"labeled: received {labeled.dtype}; accepted are torch.int64 indices")
     if bool(((labeled < 0) | (labeled >= graph.num_nodes)).any()):

@@ -66,8 +66,10 @@ def nearest_neighbors(
     """
     features = check_features(features).detach().contiguous()
     nodes = features.shape[0]
-    if k < 1:
-        raise ValueError(f"k: received {k}; a graph needs at least 1 neighbour per node")
+    if not isinstance(k, int) or k < 1:
+        raise ValueError(f"k: received {k!r}; accepted is an integer >= 1")
+    if not isinstance(recall_sample, int) or recall_sample < 0:
+        raise ValueError(f"recall_sample: received {recall_sample!r}; accepted is an integer >= 0")
     if nodes < 2:
         raise ValueError(f"features: received {nodes} row(s); neighbours need at least 2 rows")
     k = min(k, nodes - 1)
@@ -144,10 +146,35 @@ def _exact(features: Tensor, rows: Tensor, k: int) -> Neighbors:
             found.indices[unsure] = again.indices
             found.distances[unsure] = again.distances.to(features.dtype)
             unsure = unsure[~certain]
+            if len(unsure):
+                copied = _fill_in_copies(features, rows[unsure], found, unsure)
+                unsure = unsure[~copied]
     if len(unsure):
         again = _by_differences(features, rows[unsure], k)
         found.indices[unsure], found.distances[unsure] = again.indices, again.distances
     return found
+
+
+def _fill_in_copies(features: Tensor, rows: Tensor, found: Neighbors, places: Tensor) -> Tensor:
+    """Fill in, at these places, rows with more than k copies; return which (r,) they were.
+
+    Their neighbours are the first k other copies, and no distance is needed; searching among
+    thousands of ties would take longer than all else.
+    """
+    k = found.indices.shape[1]
+    _, kind, copies = features.unique(dim=0, return_inverse=True, return_counts=True)
+    copied: Tensor = copies[kind[rows]] > k
+    order = kind.argsort(stable=True)
+    start = copies.cumsum(0) - copies
+    position = torch.empty_like(order)
+    position[order] = torch.arange(len(order), device=order.device) - start[kind[order]]
+    chosen = rows[copied]
+    offset = torch.arange(k, device=rows.device)
+    # The row itself is left out.
+    offset = offset + (offset >= position[chosen, None]).long()
+    found.indices[places[copied]] = order[start[kind[chosen], None] + offset]
+    found.distances[places[copied]] = 0
+    return copied
 
 
 def _empty(features: Tensor, rows: int, k: int) -> Neighbors:

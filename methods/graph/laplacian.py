@@ -105,7 +105,21 @@ class SimilarityGraph:
                 finite and non-negative.
 
         """
+        if edge_index.ndim != 2 or len(edge_index) != 2 or weights.shape != edge_index.shape[1:]:
+            raise ValueError(
+                f"edge_index of shape {tuple(edge_index.shape)} with weights of shape "
+                f"{tuple(weights.shape)}: accepted are (2, E) and (E,)"
+            )
         i, j = edge_index
+        wrong = (edge_index < 0).any(dim=0) | (edge_index >= num_nodes).any(dim=0)
+        wrong |= ~(weights.detach() >= 0) | weights.detach().isinf()
+        if bool(wrong.any()):
+            first = int(wrong.nonzero()[0, 0])
+            raise ValueError(
+                f"edge {first} = ({int(i[first])}, {int(j[first])}) of weight "
+                f"{weights[first].item():g}: accepted are nodes 0..{num_nodes - 1} and weights "
+                "that are finite and >= 0"
+            )
         keys = torch.minimum(i, j) * num_nodes + torch.maximum(i, j)
         unique, edge = keys.unique(return_inverse=True)
         reverse = (i > j).long()

@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from lapbench.methods.graph.knn import NonFiniteError
 from lapbench.methods.graph.laplacian import SimilarityGraph
 from lapbench.methods.graph.operators import Operator
 from lapbench.methods.graph.solve import LinearSystem
@@ -30,8 +31,8 @@ def newton(
     A step is shortened by halves, for each column by itself, until the slope of the convex energy
     along it has at most half its size at the start; its antiderivative need not be known. Where
     the matrix is indefinite there is no such energy, and the residual has to fall. The iteration
-    ends when a step is below 1e-10 of the largest value: at large p a small residual would leave
-    an error of 1e-3.
+    ends when a step is below 1e-10 of the range of values, in each column: at large p a small
+    residual would leave an error of 1e-3.
 
     Args:
         operator: the left-hand side.
@@ -42,8 +43,12 @@ def newton(
         tolerance: of iterative linear solves.
 
     Returns:
-        The values (n, c) with the worst status, all iterations (Newton's if nonlinear) and the
-        relative residual; and the system of the linearisation at the solution.
+        The values (n, c) with the worst status, the iterations (Newton's if nonlinear) and the
+        residual relative to the terms that make it up; and the system of the linearisation at the
+        solution.
+
+    Raises:
+        NonFiniteError: if the residual is NaN or infinite at the start.
 
     """
 
@@ -51,6 +56,11 @@ def newton(
         return torch.where(free[:, None], operator.residual(graph, values) - source, 0)
 
     values, residual = start, residual_at(start)
+    if not bool(residual.isfinite().all()):
+        raise NonFiniteError(
+            "phi or tau: returned NaN or infinity at the values to start from, between "
+            f"{float(start.min()):g} and {float(start.max()):g}; both must be finite there"
+        )
     steps, converged, stuck = 0, False, False
     while steps < MAX_STEPS and not (converged or stuck):
         system = LinearSystem(operator.linearize(graph, values, free), tolerance)
@@ -60,16 +70,26 @@ def newton(
         moved, residual = _search(residual_at, values, residual, step.values)
         stuck = torch.equal(moved, values)
         values = moved
-        converged = _largest(step.values) <= _STEP_TOLERANCE * _largest(values)
+        converged = bool((_largest(step.values) <= _STEP_TOLERANCE * _scale(values)).all())
         steps += 1
     system = LinearSystem(operator.linearize(graph, values, free), tolerance)
     status = worst([step.status, Status.CONVERGED if converged else Status.NOT_CONVERGED])
-    relative = float(residual.norm()) / max(float(values.norm()), torch.finfo(values.dtype).tiny)
-    return LinearSolution(values, status, steps, relative), system
+    size = source.norm(dim=0) + operator.magnitude(graph, values)
+    relative = residual.norm(dim=0) / size.clamp_min(torch.finfo(values.dtype).tiny)
+    return LinearSolution(values, status, steps, float(relative.max())), system
 
 
-def _largest(values: Tensor) -> float:
-    return float(values.abs().max()) if values.numel() else 0.0
+def _scale(values: Tensor) -> Tensor:
+    """Return the range (c,) of each column, or what rounding leaves of it beside a large mean."""
+    if not values.numel():
+        return values.new_zeros(values.shape[1])
+    return values.amax(dim=0) - values.amin(dim=0) + 1e-6 * _largest(values)
+
+
+def _largest(values: Tensor) -> Tensor:
+    if not values.numel():
+        return values.new_zeros(values.shape[1])
+    return values.abs().amax(dim=0)
 
 
 def _search(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lapbench.methods.graph.block import FreeBlock
+from lapbench.methods.graph.knn import NonFiniteError
 from lapbench.methods.graph.laplacian import SimilarityGraph
 
 Flux = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -21,6 +22,10 @@ class Operator(Protocol):
     """A left-hand side; linear if one linearisation is the operator itself."""
 
     linear: bool
+
+    def magnitude(self, graph: SimilarityGraph, values: Tensor) -> Tensor:
+        """Return the size (c,) of the terms that make up the residual, for each column."""
+        ...
 
     def residual(self, graph: SimilarityGraph, values: Tensor) -> Tensor:
         """Return τ(u, x) + div φ(∇u) at every node, (n, c), differentiable in w and u."""
@@ -37,6 +42,12 @@ class LinearOperator:
 
     tau: float | Tensor
     linear = True
+
+    def magnitude(self, graph: SimilarityGraph, values: Tensor) -> Tensor:
+        """Return ‖τu‖ + ‖D u‖, D the degrees."""
+        degrees = graph.degrees()[:, None]
+        size: Tensor = (self.tau * values).norm(dim=0) + (degrees * values).norm(dim=0)
+        return size
 
     def residual(self, graph: SimilarityGraph, values: Tensor) -> Tensor:
         """Return τu + Δu at every node."""
@@ -69,12 +80,22 @@ class NonlinearOperator:
     tau_derivative: Decay
     linear = False
 
-    def residual(self, graph: SimilarityGraph, values: Tensor) -> Tensor:
-        """Return τ(u, x) + div φ(∇u) at every node."""
+    def _flux(self, graph: SimilarityGraph, values: Tensor) -> Tensor:
         i, j = graph.edge_index
         x, y = i[:, None], j[:, None]
         q = values[i] - values[j]
-        flux = graph.weights[:, None] * (self.phi(q, x, y) - self.phi(-q, y, x)) / 2
+        return graph.weights[:, None] * (self.phi(q, x, y) - self.phi(-q, y, x)) / 2
+
+    def magnitude(self, graph: SimilarityGraph, values: Tensor) -> Tensor:
+        """Return ‖τ(u)‖ + ‖w φ(∇u)‖."""
+        decay = self.tau(values, _nodes(values)).expand_as(values)
+        size: Tensor = decay.norm(dim=0) + self._flux(graph, values).norm(dim=0)
+        return size
+
+    def residual(self, graph: SimilarityGraph, values: Tensor) -> Tensor:
+        """Return τ(u, x) + div φ(∇u) at every node."""
+        i, j = graph.edge_index
+        flux = self._flux(graph, values)
         divergence = torch.zeros_like(values).index_add(0, i, flux).index_add(0, j, -flux)
         return self.tau(values, _nodes(values)) + divergence
 
@@ -87,6 +108,12 @@ class NonlinearOperator:
         slope = (self.phi_derivative(q, x, y) + self.phi_derivative(-q, y, x)) / 2
         weights = (graph.weights[:, None] * slope).expand_as(q)
         tau = self.tau_derivative(values, _nodes(values)).expand_as(values)
+        for name, slopes in (("phi", slope), ("tau", tau)):
+            if not bool(slopes.isfinite().all()):
+                raise NonFiniteError(
+                    f"{name}: its derivative is NaN or infinite at values that are needed; the "
+                    f"values are between {float(values.min()):g} and {float(values.max()):g}"
+                )
         return FreeBlock(graph.pattern, weights, tau, free)
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
+
+from lapbench.methods.graph.compiled import compiled
 
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.int64]
@@ -73,7 +74,7 @@ def _with_torch(
     return columns.gather(1, order)[:, :k], ordered[:, :k], smallest.values.amax(dim=1)
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})
+@compiled("reassoc", "contract")
 def _compiled(
     approximate: Floats,
     minima: Floats,
@@ -98,7 +99,7 @@ def _compiled(
                     _insert(distances[r], indices[r], np.sqrt(square), node)
 
 
-@njit(cache=True)
+@compiled()
 def _insert(distances: Floats, nodes: Integers, distance: float, node: int) -> None:
     """Insert into a list ordered by (distance, node), whose last drops out."""
     at = len(nodes) - 1

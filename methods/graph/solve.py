@@ -18,8 +18,8 @@ class LinearSystem:
     """A block with the solver that suits its size.
 
     Up to 500 free nodes the matrix is factored; above, conjugate gradients iterate. Where they
-    fail or cannot be trusted and there are at most 4000 free nodes, the matrix is factored after
-    all, once, and stays so.
+    fail or cannot be trusted, a matrix of at most 4000 free nodes is factored after all, once, and
+    stays so; b matrices together if they are no larger than such a one.
 
     Args:
         block: the matrix.
@@ -36,7 +36,7 @@ class LinearSystem:
     def solve(self, right_hand_sides: Tensor) -> LinearSolution:
         """Solve for all columns of (n, c) at once; rows of nodes that are not free play no part."""
         if self._factor is None and self.size > DENSE_UP_TO:
-            rescue = self.size <= RESCUE_UP_TO
+            rescue = self.block.unit.shape[1] * self.size**2 <= RESCUE_UP_TO**2
             limit = min(_ITERATIONS_BEFORE_RESCUE, MAX_ITERATIONS) if rescue else MAX_ITERATIONS
             found = conjugate_gradients(self.block, right_hand_sides, self.tolerance, limit)
             if found.status is Status.CONVERGED or not rescue:

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from lapbench.methods.graph.compiled import compiled
 
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]
@@ -99,7 +100,7 @@ class EdgePattern:
     def _components_by_spreading(self, connects: Tensor) -> Tensor:
         """Let the lowest number spread along edges, and by jumps to what its own node has reached.
 
-        Few rounds are needed even for long chains.
+        On graphs of neighbours this takes few rounds, and none waits for another.
         """
         nowhere = self.num_nodes
         columns = torch.where(connects.index_select(0, self._edges), self._columns, nowhere)
@@ -146,15 +147,17 @@ class _SquaredDistances(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, known: Tensor, pattern: EdgePattern) -> Tensor:
-        ctx.save_for_backward(features)
+        ctx.save_for_backward(features, known)
         ctx.pattern = pattern
         return known.clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (features,) = ctx.saved_tensors
-        return ctx.pattern.laplacian_of_features(2 * gradient.double(), features), None, None
+        features, known = ctx.saved_tensors
+        # A duplicate's difference is 0, even where the kernel has an infinite slope there.
+        weights = torch.where(known > 0, 2 * gradient, 0)
+        return ctx.pattern.laplacian_of_features(weights, features), None, None
 
 
 def laplacian_product(weights: Tensor, values: Tensor, pattern: EdgePattern) -> Tensor:
@@ -180,7 +183,7 @@ def gradient_products(first: Tensor, second: Tensor, pattern: EdgePattern) -> Te
     return ((first[i] - first[j]) * (second[i] - second[j])).sum(dim=1)
 
 
-@njit(cache=True)
+@compiled()
 def _components(first: Integers, second: Integers, num_nodes: int) -> Integers:
     """Join the trees of both ends of every edge, the lower root staying one."""
     parent = np.arange(num_nodes)
@@ -198,7 +201,7 @@ def _components(first: Integers, second: Integers, num_nodes: int) -> Integers:
     return parent
 
 
-@njit(cache=True, fastmath={"contract"})
+@compiled("contract")
 def _laplacian_of_features(
     row_starts: Integers, columns: Integers, entries: Floats, features: Floats, result: Floats
 ) -> None:
@@ -212,7 +215,7 @@ def _laplacian_of_features(
         result[i] = total
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})
+@compiled("reassoc", "contract")
 def _gradient_products(
     first: Floats, second: Floats, edge_index: Integers, products: Floats
 ) -> None:

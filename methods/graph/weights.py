@@ -200,7 +200,8 @@ def _safe_sqrt(squares: Tensor) -> Tensor:
 
 
 def _ratio(squared_distances: Tensor, scale: Tensor) -> Tensor:
-    """Return the ratio; where the scale is 0 its limit, 0 or infinity, with zero gradient."""
-    regular = scale > 0
-    limit = torch.where(squared_distances.detach() > 0, torch.inf, 0.0)
+    """Return the ratio; where one of them is 0 its limit, 0 or infinity, with zero gradient."""
+    apart = squared_distances > 0
+    regular = apart & (scale > 0)
+    limit = torch.where(apart, torch.inf, 0.0)
     return torch.where(regular, squared_distances / torch.where(regular, scale, 1), limit)
