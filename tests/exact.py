@@ -77,7 +77,7 @@ def poisson(by_degree: bool, problem: Problem) -> Tensor:
     at_labels, labels = labels_of(problem)
     weights = joining(fractions(problem.weights))
     indicators = dense_components(torch.from_numpy(weights.astype(float))).numpy()
-    together = (indicators @ indicators.T).astype(int).astype(object)
+    together = fractions(torch.from_numpy(indicators @ indicators.T))
     label_mean = together @ labels / np.maximum(together @ at_labels, 1)
     given = fractions(problem.source) + at_labels * (labels - label_mean)
     target = given - together @ given / together.sum(axis=1)[:, None]

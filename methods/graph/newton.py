@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lapbench.methods.graph.knn import NonFiniteError
 from lapbench.methods.graph.laplacian import SimilarityGraph
-from lapbench.methods.graph.operators import Operator
+from lapbench.methods.graph.operators import LinearOperator, Operator
 from lapbench.methods.graph.solve import LinearSystem
 from lapbench.methods.graph.status import LinearSolution, Status, worst
 
@@ -56,6 +56,10 @@ def newton(
         return torch.where(free[:, None], operator.residual(graph, values) - source, 0)
 
     values, residual = start, residual_at(start)
+    if isinstance(operator, LinearOperator):
+        system = LinearSystem(operator.linearize(graph, values, free), tolerance)
+        step = system.solve(-residual)
+        return replace(step, values=values + step.values), system
     if not bool(residual.isfinite().all()):
         raise NonFiniteError(
             "phi or tau: returned NaN or infinity at the values to start from, between "
@@ -63,10 +67,7 @@ def newton(
         )
     steps, converged, stuck = 0, False, False
     while steps < MAX_STEPS and not (converged or stuck):
-        system = LinearSystem(operator.linearize(graph, values, free), tolerance)
-        step = system.solve(-residual)
-        if operator.linear:
-            return replace(step, values=values + step.values), system
+        step = LinearSystem(operator.linearize(graph, values, free), tolerance).solve(-residual)
         moved, residual = _search(residual_at, values, residual, step.values)
         stuck = torch.equal(moved, values)
         values = moved

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -18,36 +17,11 @@ Decay = Callable[[Tensor, Tensor], Tensor]
 """τ(u, x), elementwise, for u (n, c) and the nodes x (n, 1)."""
 
 
-class Operator(Protocol):
-    """A left-hand side; linear if one linearisation is the operator itself."""
-
-    linear: bool
-
-    def magnitude(self, graph: SimilarityGraph, values: Tensor) -> Tensor:
-        """Return the size (c,) of the terms that make up the residual, for each column."""
-        ...
-
-    def residual(self, graph: SimilarityGraph, values: Tensor) -> Tensor:
-        """Return τ(u, x) + div φ(∇u) at every node, (n, c), differentiable in w and u."""
-        ...
-
-    def linearize(self, graph: SimilarityGraph, values: Tensor, free: Tensor) -> FreeBlock:
-        """Return the derivative of the residual with respect to u, at the free nodes (n,)."""
-        ...
-
-
 @dataclass(frozen=True, eq=False)
 class LinearOperator:
     """τ(x) u + Δu, with τ a number or one for each node, (n, 1)."""
 
     tau: float | Tensor
-    linear = True
-
-    def magnitude(self, graph: SimilarityGraph, values: Tensor) -> Tensor:
-        """Return ‖τu‖ + ‖D u‖, D the degrees."""
-        degrees = graph.degrees()[:, None]
-        size: Tensor = (self.tau * values).norm(dim=0) + (degrees * values).norm(dim=0)
-        return size
 
     def residual(self, graph: SimilarityGraph, values: Tensor) -> Tensor:
         """Return τu + Δu at every node."""
@@ -78,7 +52,6 @@ class NonlinearOperator:
     phi_derivative: Flux
     tau: Decay
     tau_derivative: Decay
-    linear = False
 
     def _flux(self, graph: SimilarityGraph, values: Tensor) -> Tensor:
         i, j = graph.edge_index
@@ -87,7 +60,7 @@ class NonlinearOperator:
         return graph.weights[:, None] * (self.phi(q, x, y) - self.phi(-q, y, x)) / 2
 
     def magnitude(self, graph: SimilarityGraph, values: Tensor) -> Tensor:
-        """Return ‖τ(u)‖ + ‖w φ(∇u)‖."""
+        """Return ‖τ(u)‖ + ‖w φ(∇u)‖ (c,), the size of what adds up to the residual."""
         decay = self.tau(values, _nodes(values)).expand_as(values)
         size: Tensor = decay.norm(dim=0) + self._flux(graph, values).norm(dim=0)
         return size
@@ -115,6 +88,9 @@ class NonlinearOperator:
                     f"values are between {float(values.min()):g} and {float(values.max()):g}"
                 )
         return FreeBlock(graph.pattern, weights, tau, free)
+
+
+Operator = LinearOperator | NonlinearOperator
 
 
 def derivative(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
