@@ -1,5 +1,6 @@
 """One connected graph with labels and a source, for the laws of equations."""
 
+import pytest
 import torch
 from graph_table import random
 from torch import Tensor
@@ -27,3 +28,9 @@ def graph(directed: bool = False) -> SimilarityGraph:
 
 def solve(equation: object, labels: Tensor = LABELS, source: Tensor | None = SOURCE) -> Solution:
     return solve_graph_equation(graph(), labels, LABELED, equation, source)
+
+
+def only_iterate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Solve small systems as if they were too large to be factored."""
+    monkeypatch.setattr("lapbench.methods.graph.solve.DENSE_UP_TO", 0)
+    monkeypatch.setattr("lapbench.methods.graph.solve.RESCUE_UP_TO", 0)

@@ -6,7 +6,14 @@ import scipy.sparse.csgraph
 import torch
 from torch import Tensor
 
-from lapbench.methods.graph import SelfTuning, conjugate_gradients, knn_graph, selection, sparse
+from lapbench.methods.graph import (
+    SelfTuning,
+    compiled,
+    conjugate_gradients,
+    knn_graph,
+    selection,
+    sparse,
+)
 
 
 def random(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -23,18 +30,18 @@ def test_nearest_candidates(dtype: torch.dtype, nodes: int):
     approximate = torch.full((30, -(-nodes // 16) * 16), torch.inf, dtype=dtype)
     approximate[:, :nodes] = torch.cdist(features[rows], features) ** 2
     approximate[torch.arange(30), rows] = torch.inf
-    compiled = selection.nearest_candidates(approximate, features, rows, 10, 3)
+    found = selection.nearest_candidates(approximate, features, rows, 10, 3)
     groups = 16 if nodes >= 4096 else 4
     minima = approximate.unflatten(1, (groups, -1)).amin(dim=1)
     if minima.shape[1] < 26:
         minima = approximate
     with_torch = selection._with_torch(approximate, minima, features, rows, 10, 3)
-    assert torch.equal(compiled[0], with_torch[0])
-    torch.testing.assert_close(compiled[1], with_torch[1])
-    assert compiled[0][0, 0] == 7
-    assert compiled[1][0, 0] == 0
+    assert torch.equal(found[0], with_torch[0])
+    torch.testing.assert_close(found[1], with_torch[1])
+    assert found[0][0, 0] == 7
+    assert found[1][0, 0] == 0
     # Each names a bound that no column outside its candidates is below.
-    for bound in (compiled[2], with_torch[2]):
+    for bound in (found[2], with_torch[2]):
         assert ((approximate <= bound[:, None]).sum(dim=1) >= 13).all()
 
 
@@ -104,3 +111,15 @@ def test_strided_features_give_what_contiguous_ones_do():
     for features in (view, copy):
         knn_graph(features, 4).weights.sum().backward()
     torch.testing.assert_close(view.grad, copy.grad)
+
+
+def test_function_is_compiled_without_a_cache_where_none_can_be_written(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def refuse(cache: bool = False, **_: object):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(compiled, "njit", refuse)
+    assert compiled.compiled("contract")(abs)(-3) == 3

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from oracles import dense_solution, dense_weights, relative_error
+from small_graph import only_iterate
 from torch import Tensor
 
 from lapbench.methods.graph import (
@@ -97,12 +98,6 @@ def test_laplacian_product_equals_the_matrix():
     expected = (torch.diag(weights.sum(dim=1)) - weights) @ values
     torch.testing.assert_close(graph.laplacian_product(values), expected)
     torch.testing.assert_close(graph.degrees(), weights.sum(dim=1))
-
-
-def only_iterate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Solve small systems as if they were too large to be factored."""
-    monkeypatch.setattr(solve, "DENSE_UP_TO", 0)
-    monkeypatch.setattr(solve, "RESCUE_UP_TO", 0)
 
 
 @pytest.fixture(params=["dense", "iterative"])
