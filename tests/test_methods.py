@@ -169,6 +169,8 @@ def test_gll_loss_is_that_of_unnormalised_values():
     torch.testing.assert_close(model.loss(x, y), expected)
 
 
+# At tau = 0 the clusters go on moving apart, until no weight joins them.
+@pytest.mark.filterwarnings("ignore:graph equation disconnected:RuntimeWarning")
 def test_gll_clusters_more_tightly_as_tau_grows():
     """Two moons in the plane (GLL paper, figure 3), on fewer points and epochs."""
     spreads = []

@@ -17,6 +17,11 @@ from lapbench.methods.graph.solve import LinearSystem
 from lapbench.methods.graph.status import Status, worst
 
 
+# Far below the rounding of float32: the gradient of a log loss spans eight orders of magnitude, and
+# where u changes much, what is small in it counts as much as what is large.
+_TOLERANCE, _TOLERANCE_FLOAT64 = 1e-10, 1e-12
+
+
 @dataclass(frozen=True, eq=False)
 class Solution:
     """Values (n, c) of a graph equation at every node, finite, with how the solve went.
@@ -99,7 +104,8 @@ def solve_graph_equation(
         graph.weights.double(), None if reverse is None else reverse.double()
     )
     problem = equation.pose(double, labels.double(), labeled, source)
-    solution = _solve(problem, 1e-12 if graph.weights.dtype == torch.float64 else 1e-8)
+    is_double = graph.weights.dtype == torch.float64
+    solution = _solve(problem, _TOLERANCE_FLOAT64 if is_double else _TOLERANCE)
     return replace(solution, values=solution.values.to(graph.weights.dtype))
 
 
