@@ -16,7 +16,6 @@ from lapbench.methods.graph.newton import newton
 from lapbench.methods.graph.solve import LinearSystem
 from lapbench.methods.graph.status import Status, worst
 
-
 # Far below the rounding of float32: the gradient of a log loss spans eight orders of magnitude, and
 # where u changes much, what is small in it counts as much as what is large.
 _TOLERANCE, _TOLERANCE_FLOAT64 = 1e-10, 1e-12
