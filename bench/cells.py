@@ -2,15 +2,18 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from lapbench import discovery
-from lapbench.datasets._task import Task
-from lapbench.methods._protocol import Budget, Head, Model
+from lapbench.adversarial import PGD
+from lapbench.datasets._task import Split, Task
+from lapbench.methods._protocol import Budget, Head, Model, Term
 from lapbench.seeds import Seeds
 
 STRICT = ConfigDict(extra="forbid", strict=True)
@@ -39,6 +42,29 @@ class Component:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Method:
+    """One head and any number of terms, sorted by name."""
+
+    head: Component
+    terms: list[Component] = Field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """``head + term + …``; a term alone stands for softmax with it."""
+        parts = [part.name for part in (self.head, *self.terms)]
+        return " + ".join(parts[1:] if self.terms and parts[0] == "softmax" else parts)
+
+    def create_head(self) -> Head:
+        """Return the head's hyper-parameters."""
+        head: Head = self.head.create("methods")
+        return head
+
+    def create_terms(self) -> list[Term]:
+        """Return the terms' hyper-parameters."""
+        return [term.create("methods") for term in self.terms]
+
+
+@dataclass(frozen=True, config=STRICT)
 class Evaluation:
     """How a trained model is evaluated.
 
@@ -50,6 +76,8 @@ class Evaluation:
             figures; 0 is before training.
         stages: whether the stages of one pass of the trained model over the training samples are
             timed, for figures.
+        smoothness_powers: powers m of the Laplacian for which the label smoothness at each ReLU
+            is stored, on batches of 100 training samples, for figures.
 
     """
 
@@ -57,21 +85,28 @@ class Evaluation:
     batch_size: Annotated[int, Field(ge=1)] = 500
     snapshot_epochs: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
     stages: bool = False
+    smoothness_powers: list[Literal[1, 2, 3]] = Field(default_factory=list)
 
 
 @dataclass(frozen=True, config=STRICT)
 class Cell:
-    """One training run: everything that its result depends on, but the code and the data."""
+    """One training run: everything that its result depends on, but the code and the data.
+
+    ``labeled`` training samples keep their class, all if it is None; ``pgd`` is the attack of
+    adversarial training, None in natural training.
+    """
 
     dataset: Component
     backbone: Component
-    method: Component
-    training: Literal["natural"]
+    method: Method
+    training: Literal["natural", "pgd"]
+    pgd: PGD | None
     budget: Budget
     evaluation: Evaluation
     repetition: Annotated[int, Field(ge=0)]
     device: str
     threads: Annotated[int, Field(ge=1)]
+    labeled: Annotated[int, Field(ge=1)] | None = None
 
     @property
     def seeds(self) -> Seeds:
@@ -79,31 +114,58 @@ class Cell:
         return Seeds(self.dataset.name, self.repetition)
 
     def load_task(self) -> Task:
-        """Return the task with the training and validation samples of this repetition."""
+        """Return the task with the training and validation samples of this repetition.
+
+        Raises:
+            ValueError: if fewer samples than classes, or more than there are, keep their class.
+
+        """
         task: Task = self.dataset.create("datasets").load(self.seeds.stream("split"))
-        return task
+        if self.labeled is None:
+            return task
+        return keep_labels(task, self.labeled, self.seeds.stream("labeled"))
 
-    def head(self) -> Head:
-        """Return the method's hyper-parameters."""
-        head: Head = self.method.create("methods")
-        return head
-
-    def build_model(self, task: Task, head: Head) -> Model:
+    def build_model(self, task: Task) -> Model:
         """Return an untrained model; the backbone starts the same under every method."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seeds.integer("backbone"))
             backbone = self.backbone.create("backbones").build(task)
             torch.manual_seed(self.seeds.integer("head"))
-            return head.build(backbone, task)
+            model = self.method.create_head().build(backbone, task)
+        for term in self.method.create_terms():
+            term.prepare(model)
+        return model
 
     def key(self, data_hash: str) -> str:
-        """Return the identity of the result: a hash of cell, method version and data."""
+        """Return the identity of the result: a hash of cell, method versions and data."""
+        parts = [self.method.head, *self.method.terms]
         identity = {
             "cell": TypeAdapter(Cell).dump_python(self, mode="json"),
-            "version": discovery.load("methods", self.method.name).version,
+            "versions": [discovery.load("methods", part.name).version for part in parts],
             "data": data_hash,
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def keep_labels(task: Task, count: int, rng: np.random.Generator) -> Task:
+    """Return a task whose training samples have class −1, but ``count`` with all classes evenly."""
+    y = task.train.y
+    known = int((y >= 0).sum())
+    if not task.num_classes <= count <= known:
+        raise ValueError(
+            f"labeled: received {count}; {task.name} has {task.num_classes} classes and {known} "
+            f"labelled training samples, accepted are {task.num_classes}..{known}"
+        )
+    order = torch.from_numpy(rng.permutation(len(y)))
+    order = order[y[order] >= 0]
+    order = order[y[order].sort(stable=True).indices]
+    starts = y[order].bincount(minlength=task.num_classes).cumsum(0).roll(1)
+    starts[0] = 0
+    rank = torch.arange(len(order)) - starts[y[order]]
+    kept = order[rank.sort(stable=True).indices[:count]]
+    hidden = torch.full_like(y, -1)
+    hidden[kept] = y[kept]
+    return replace(task, train=Split(task.train.x, hidden))
 
 
 def data_hash(task: Task) -> str:

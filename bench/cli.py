@@ -47,6 +47,7 @@ def list_names(kind: str | None) -> None:
 @click.argument("suite")
 @click.option("--methods", metavar="NAME,…", help="Run only these methods of the suite.")
 @click.option("--datasets", metavar="NAME,…", help="Run only these data sets of the suite.")
+@click.option("--training", metavar="NAME,…", help="Run only natural, or only pgd, training.")
 @click.option(
     "--seeds",
     type=click.IntRange(min=1),
@@ -60,6 +61,7 @@ def run(
     suite: str,
     methods: str | None,
     datasets: str | None,
+    training: str | None,
     seeds: int | None,
     device: str,
     results: Path | None,
@@ -88,6 +90,7 @@ def run(
             results=results,
             methods=_names(methods),
             datasets=_names(datasets),
+            training=_names(training),
             seeds=seeds,
             device=device,
             retry=not no_retry,
@@ -97,7 +100,7 @@ def run(
                 cell = planned.cell
                 click.echo(
                     f"{planned.key}  {cell.dataset.name}  {cell.backbone.name}  "
-                    f"{cell.method.name}  repetition {cell.repetition}"
+                    f"{cell.method.name}  {cell.training}  repetition {cell.repetition}"
                 )
             click.echo(f"{len(job.missing)} of {len(job.selected)} cells would run")
             return

@@ -106,26 +106,31 @@ def _plugins(kind: str) -> dict[str, metadata.EntryPoint]:
 
 def _is_component(node: ast.ClassDef) -> bool:
     bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
-    return bool(bases & {"Head", "Backbone", "Dataset"})
+    return bool(bases & {"Head", "Term", "Backbone", "Dataset"})
 
 
 def _public_class(module: Any, kind: str) -> type:
     from lapbench.datasets._task import Dataset
-    from lapbench.methods._protocol import Head
+    from lapbench.methods._protocol import Head, Term
     from lapbench.methods.backbones._protocol import Backbone
 
-    base: type = {"methods": Head, "backbones": Backbone, "datasets": Dataset}[kind]
+    bases: tuple[type, ...] = {
+        "methods": (Head, Term),
+        "backbones": (Backbone,),
+        "datasets": (Dataset,),
+    }[kind]
     found = [
         item
         for name, item in vars(module).items()
         if inspect.isclass(item)
-        and issubclass(item, base)
+        and issubclass(item, bases)
         and item.__module__ == module.__name__
         and not name.startswith("_")
     ]
     if len(found) != 1:
         raise TypeError(
-            f"{module.__name__} defines {len(found)} public subclasses of {base.__name__}; "
+            f"{module.__name__} defines {len(found)} public subclasses of "
+            f"{' or '.join(base.__name__ for base in bases)}; "
             "a file of this folder defines exactly one (start helpers with an underscore)"
         )
     return found[0]

@@ -23,12 +23,13 @@ class Metric:
 
 
 def evaluate(model: Model, split: Split, name: str, batch_size: int) -> list[Metric]:
-    """Return accuracy, negative log-likelihood and calibration error on a split."""
+    """Return accuracy, negative log-likelihood, calibration error and the method's own metrics."""
     predicted = predict(model, split.x, batch_size)
     values = {
         "accuracy": accuracy(predicted, split.y),
         "negative_log_likelihood": float(functional.nll_loss(predicted, split.y)),
         "calibration_error": calibration_error(predicted, split.y),
+        **model.measure(split, batch_size),
     }
     return [Metric(metric, name, value, len(split)) for metric, value in values.items()]
 

@@ -18,10 +18,11 @@ from lapbench.datasets._task import Task
 from lapbench.evaluate import evaluate
 from lapbench.methods._protocol import Model
 from lapbench.methods.graph import NonFiniteError
+from lapbench.methods.label_smoothness import Power, smoothness_by_depth
 from lapbench.provenance import provenance
 from lapbench.records import SCHEMA, PlannedCell, Record, Timing
 from lapbench.timing import StepClock, time_stages
-from lapbench.train import DivergedError, Epoch, train
+from lapbench.train import DivergedError, Epoch, Recipe, train
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,7 @@ def execute(planned: PlannedCell, on_epoch: Callable[[Epoch], None]) -> Outcome:
         cell=planned.cell,
         gradient=planned.gradient,
         status="failed",
-        curves={"training_loss": [], "validation_accuracy": []},
+        curves={"training_loss": []},
         provenance=provenance(planned.cell.device),
     )
     with warnings.catch_warnings(record=True) as caught:
@@ -64,11 +65,14 @@ def execute(planned: PlannedCell, on_epoch: Callable[[Epoch], None]) -> Outcome:
 def _attempt(cell: Cell, record: Record, on_epoch: Callable[[Epoch], None]) -> Outcome:
     with _reproducible(cell):
         task = cell.load_task()
-        head = cell.head()
+        head, terms = cell.method.create_head(), cell.method.create_terms()
         if reason := head.skip(task):
             return Outcome(replace(record, status="skipped", reason=reason))
         task = task.to(cell.device)
-        model = cell.build_model(task, head).to(cell.device)
+        model = cell.build_model(task).to(cell.device)
+        for term in terms:
+            if reason := term.skip(model):
+                return Outcome(replace(record, status="skipped", reason=reason))
         clock = StepClock(cell, task)
         arrays: dict[str, np.ndarray[Any, Any]] = {}
 
@@ -77,17 +81,19 @@ def _attempt(cell: Cell, record: Record, on_epoch: Callable[[Epoch], None]) -> O
                 arrays.update(_snapshot(model, task, epoch))
             if epoch.number:
                 clock.end_epoch()
-                record.curves["training_loss"].append(epoch.training_loss)
-                record.curves["validation_accuracy"].append(epoch.validation_accuracy)
+                _append(record.curves, epoch)
             on_epoch(epoch)
 
         start = time.perf_counter()
         batch_size = cell.evaluation.batch_size
-        train(model, task, cell.budget, cell.seeds, batch_size, observe, clock.step)
+        recipe = Recipe(terms, cell.pgd, task.bounds)
+        train(model, task, cell.budget, cell.seeds, batch_size, observe, recipe, clock.step)
         seconds = time.perf_counter() - start
         model.finish(task, cell.seeds.stream("finish"))
         name = cell.evaluation.split
         metrics = evaluate(model, getattr(task, name), name, batch_size)
+        for power in cell.evaluation.smoothness_powers:
+            arrays[f"smoothness_{power}"] = _smoothness(model, task, power)
         for metric in metrics:
             if not math.isfinite(metric.value):
                 raise DivergedError(f"{metric.metric} of the trained model is {metric.value}")
@@ -101,6 +107,21 @@ def _attempt(cell: Cell, record: Record, on_epoch: Callable[[Epoch], None]) -> O
         return Outcome(
             replace(record, status="ok", metrics=metrics, timing=timing), model.state_dict(), arrays
         )
+
+
+def _append(curves: dict[str, list[float | None]], epoch: Epoch) -> None:
+    """Add an epoch's numbers; a curve that has none for an epoch has None there."""
+    for name in dict.fromkeys([*curves, *epoch.curves]):
+        curve = curves.setdefault(name, [None] * (epoch.number - 1))
+        curve.append(epoch.curves.get(name))
+
+
+@torch.no_grad()
+def _smoothness(model: Model, task: Task, power: Power) -> np.ndarray[Any, Any]:
+    model.eval()
+    batches = zip(task.train.x.split(100), task.train.y.split(100), strict=True)
+    rows = [smoothness_by_depth(model, x, y, power) for x, y in batches if len(y) == 100]
+    return torch.stack(rows).cpu().numpy()
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from lapbench.cells import Cell, Method
 from lapbench.records import Plan, PlannedCell, Record, ResultsFolder
 
 COLUMNS = [
@@ -96,11 +97,11 @@ def _names(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
     """Return task, backbone and method of each cell, with the parameters that tell them apart."""
     rates = {cell.cell.budget.learning_rate for cell in cells}
     columns = {
-        "task": _tell_apart([(c.cell.dataset.name, c.cell.dataset.parameters) for c in cells]),
+        "task": _tell_apart([_task(cell.cell) for cell in cells]),
         "backbone": _tell_apart(
             [(c.cell.backbone.name, c.cell.backbone.parameters) for c in cells]
         ),
-        "method": _tell_apart([(c.cell.method.name, c.cell.method.parameters) for c in cells]),
+        "method": _tell_apart([_method(cell.cell.method) for cell in cells]),
     }
     if len(rates) > 1:
         columns["method"] = [
@@ -108,6 +109,19 @@ def _names(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
             for name, cell in zip(columns["method"], cells, strict=True)
         ]
     return [dict(zip(columns, names, strict=True)) for names in zip(*columns.values(), strict=True)]
+
+
+def _task(cell: Cell) -> tuple[str, dict[str, Any]]:
+    labeled = "all" if cell.labeled is None else cell.labeled
+    return cell.dataset.name, {**cell.dataset.parameters, "labeled": labeled}
+
+
+def _method(method: Method) -> tuple[str, dict[str, Any]]:
+    parts = [part for part in (method.head, *method.terms) if part.parameters]
+    if len(parts) == 1:
+        return method.name, parts[0].parameters
+    named = [(f"{part.name}.{p}", v) for part in parts for p, v in part.parameters.items()]
+    return method.name, dict(named)
 
 
 def _tell_apart(items: list[tuple[str, dict[str, Any]]]) -> list[str]:

@@ -50,6 +50,7 @@ def prepare(
     results: str | Path | None = None,
     methods: str | Sequence[str] = (),
     datasets: str | Sequence[str] = (),
+    training: str | Sequence[str] = (),
     seeds: int | None = None,
     device: str = "cpu",
     retry: bool = True,
@@ -59,7 +60,7 @@ def prepare(
     if seeds is not None:
         chosen = chosen.with_seeds(seeds)
     plan = make_plan(chosen, device)
-    selected = select(plan, methods, datasets)
+    selected = select(plan, methods, datasets, training)
     folder = ResultsFolder(results or Path("results", chosen.name))
     return Job(plan, folder, selected, pending(selected, folder, retry))
 
@@ -70,6 +71,7 @@ def run(
     results: str | Path | None = None,
     methods: str | Sequence[str] = (),
     datasets: str | Sequence[str] = (),
+    training: str | Sequence[str] = (),
     seeds: int | None = None,
     device: str = "cpu",
     retry: bool = True,
@@ -85,6 +87,7 @@ def run(
         results: folder to write to, by default ``results/<suite>``.
         methods: run only these; the report still shows the whole plan.
         datasets: run only these; likewise.
+        training: run only ``"natural"`` or ``"pgd"``; likewise.
         seeds: number of repetitions instead of the suite's; the report is on these.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:0"``, …
         retry: whether cells that failed before are run again.
@@ -99,6 +102,7 @@ def run(
         results=results,
         methods=methods,
         datasets=datasets,
+        training=training,
         seeds=seeds,
         device=device,
         retry=retry,

@@ -28,6 +28,6 @@ def load_model(key: str, results: str | Path) -> Model:
             f"cell {record.key} has no trained model: {record.status}, {record.reason}"
         )
     task = record.cell.load_task()
-    model = record.cell.build_model(task, record.cell.head())
+    model = record.cell.build_model(task)
     model.load_state_dict(folder.read_weights(record.key))
     return model.eval()

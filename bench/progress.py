@@ -56,7 +56,9 @@ class Progress:
     def epoch(self, epoch: Epoch) -> None:
         """Show an epoch's results."""
         if epoch.number:
-            note = f"loss {epoch.training_loss:.3g}, validation {epoch.validation_accuracy:.1%}"
+            note = f"loss {epoch.curves['training_loss']:.3g}"
+            if "validation_accuracy" in epoch.curves:
+                note += f", validation {epoch.curves['validation_accuracy']:.1%}"
             self._bars.update(self._epochs, completed=epoch.number, note=note)
 
     def finish(self, record: Record) -> None:
@@ -70,4 +72,5 @@ class Progress:
 
 
 def _name(cell: Cell) -> str:
-    return f"{cell.dataset.name} {cell.method.name} #{cell.repetition}"
+    training = "" if cell.training == "natural" else f" ({cell.training})"
+    return f"{cell.dataset.name} {cell.method.name}{training} #{cell.repetition}"

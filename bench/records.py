@@ -18,7 +18,7 @@ from lapbench.errors import LapbenchError
 from lapbench.evaluate import Metric
 from lapbench.provenance import Provenance
 
-SCHEMA = 1
+SCHEMA = 2
 
 Status = Literal["ok", "diverged", "skipped", "failed"]
 FINAL: tuple[Status, ...] = ("ok", "diverged", "skipped")
@@ -64,7 +64,8 @@ class Record:
         traceback: of a failed cell.
         warnings: distinct warnings during the cell.
         metrics: numbers on the evaluated split.
-        curves: numbers after every epoch, up to the last before a divergence.
+        curves: numbers after every epoch, up to the last before a divergence; None where a method
+            had none.
         timing: of a trained model.
         provenance: code, packages, machine, time.
 
@@ -83,7 +84,7 @@ class Record:
     traceback: str | None = None
     warnings: list[str] = field(default_factory=list)
     metrics: list[Metric] = field(default_factory=list)
-    curves: dict[str, list[float]] = field(default_factory=dict)
+    curves: dict[str, list[float | None]] = field(default_factory=dict)
     timing: Timing | None = None
 
     def __post_init__(self) -> None:

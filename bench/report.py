@@ -8,11 +8,18 @@ from pathlib import Path
 import pandas as pd
 
 from lapbench import discovery
+from lapbench.adversarial import PGD
 from lapbench.errors import LapbenchError
 from lapbench.frame import read_planned, tidy
 from lapbench.methods._protocol import Budget
 from lapbench.records import Plan, Record, ResultsFolder
-from lapbench.reports.leaderboard import leaderboard, to_csv, to_markdown, unfinished
+from lapbench.reports.leaderboard import (
+    further_numbers,
+    leaderboard,
+    to_csv,
+    to_markdown,
+    unfinished,
+)
 from lapbench.reports.results import Results
 
 
@@ -59,12 +66,16 @@ def write_report(
 
     board, missing = leaderboard(frame), unfinished(frame)
     about = conditions(plan, records, len(folder.list_keys()) - len(records))
+
+    def curves(key: str) -> dict[str, list[float | None]]:
+        return records[key].curves if key in records else {}
+
     (target / "figures").mkdir(parents=True, exist_ok=True)
     files = [target / "leaderboard.md", target / "leaderboard.csv"]
     files[0].write_text(_markdown(plan.title, board, about, missing), encoding="utf-8")
     files[1].write_text(to_csv(board), encoding="utf-8")
     for name, module in drawers.items():
-        figure = module.draw(Results(frame, folder.read_arrays))
+        figure = module.draw(Results(frame, folder.read_arrays, curves))
         if figure is None and wanted:
             raise FigureError(f"figure {name} has no data in {folder.path}: {module.__doc__}")
         if figure is not None:
@@ -83,6 +94,7 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
     )
     origins = _distinct(_origin(record) for record in records.values())
     repetitions = 1 + max(cell.repetition for cell in cells)
+    attacks = _distinct(_pgd(cell.pgd) for cell in cells if cell.pgd)
     lines = [
         f"Budget: {'; '.join(budgets)}. The weights are those of the last epoch.",
         f"Repetitions: {repetitions}, numbered from 0; intervals: 95 % by Student's t over them. "
@@ -93,6 +105,7 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
         "common repetitions, at least five, with Holm's correction, at 5 %).",
         f"From: {'; '.join(origins) or 'no record yet'}.",
     ]
+    lines += [f"Training pgd: {attack}." for attack in attacks]
     warned = Counter(
         (record.cell.method.name, text) for record in records.values() for text in record.warnings
     )
@@ -100,6 +113,14 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
     if others:
         lines.append(f"{others} record(s) in the folder belong to other plans and are left out.")
     return lines
+
+
+def _pgd(attack: PGD) -> str:
+    return (
+        f"every mini-batch is attacked by {attack.steps} steps of {attack.step_size:.4g} in the ℓ∞ "
+        f"ball of {attack.epsilon:.4g} (units of the input) from a random start, through the "
+        "method's own gradient"
+    )
 
 
 def _budget(budget: Budget) -> str:
@@ -128,6 +149,10 @@ def _distinct(texts: Iterable[str]) -> list[str]:
 
 def _markdown(title: str, board: pd.DataFrame, about: list[str], missing: list[str]) -> str:
     parts = [f"# {title}", to_markdown(board), "\n".join(f"- {line}" for line in about)]
+    further = further_numbers(board)
+    if not further.empty:
+        table = further.to_markdown(index=False, disable_numparse=True)
+        parts.insert(2, f"Numbers of single methods:\n\n{table}")
     if missing:
         parts.append("Cells without a result:\n\n" + "\n".join(f"- {line}" for line in missing))
     return "\n\n".join(parts) + "\n"

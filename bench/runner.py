@@ -35,34 +35,47 @@ def make_plan(suite: Suite, device: str = "cpu") -> Plan:
     hashes: dict[tuple[str, int], str] = {}
     planned = []
     for cell in suite.cells(device):
-        data = (repr(cell.dataset), cell.repetition)
+        data = (repr((cell.dataset, cell.labeled)), cell.repetition)
         if data not in hashes:
             hashes[data] = data_hash(cell.load_task())
-        planned.append(PlannedCell(cell.key(hashes[data]), cell.head().gradient_kind, cell))
+        planned.append(
+            PlannedCell(cell.key(hashes[data]), cell.method.create_head().gradient_kind, cell)
+        )
     return Plan(schema=SCHEMA, suite=suite.name, title=suite.title, cells=planned)
 
 
 def select(
-    plan: Plan, methods: str | Sequence[str], datasets: str | Sequence[str]
+    plan: Plan,
+    methods: str | Sequence[str] = (),
+    datasets: str | Sequence[str] = (),
+    training: str | Sequence[str] = (),
 ) -> list[PlannedCell]:
-    """Return the cells of a plan with one of the methods and data sets; none named means all.
+    """Return the cells of a plan with one of the methods, data sets and kinds of training.
+
+    None named means all.
 
     Raises:
         SelectionError: if a name is in no cell.
 
     """
     cells = plan.cells
-    for kind, names in (("method", methods), ("dataset", datasets)):
+    asked = {"method": methods, "dataset": datasets, "training": training}
+    for kind, names in asked.items():
         wanted = [names] if isinstance(names, str) else names
-        known = sorted({getattr(planned.cell, kind).name for planned in plan.cells})
+        known = sorted({_name(planned, kind) for planned in plan.cells})
         for name in wanted:
             if name not in known:
                 raise SelectionError(
                     f"{kind} {name!r} is not in suite {plan.suite}, which has: {', '.join(known)}"
                 )
         if wanted:
-            cells = [planned for planned in cells if getattr(planned.cell, kind).name in wanted]
+            cells = [planned for planned in cells if _name(planned, kind) in wanted]
     return cells
+
+
+def _name(planned: PlannedCell, kind: str) -> str:
+    cell = planned.cell
+    return cell.training if kind == "training" else str(getattr(cell, kind).name)
 
 
 def pending(cells: list[PlannedCell], folder: ResultsFolder, retry: bool) -> list[PlannedCell]:

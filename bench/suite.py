@@ -1,17 +1,22 @@
 """Suites: TOML files that say which cells to run, checked as a whole."""
 
 import tomllib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field
 from pydantic.dataclasses import dataclass as validated
 
 from lapbench import discovery
-from lapbench.cells import STRICT, Cell, Component, Evaluation, parse
+from lapbench.adversarial import PGD
+from lapbench.cells import STRICT, Cell, Evaluation, Method
 from lapbench.errors import LapbenchError
 from lapbench.methods._protocol import Budget
+from lapbench.suite_entries import Entry, check, method_entry, task_entry
+
+Training = Literal["natural", "pgd"]
 
 
 class SuiteError(LapbenchError):
@@ -26,8 +31,10 @@ class Suite:
     title: str
     seeds: int
     threads: int
-    tasks: list[tuple[Component, Component]]
-    methods: list[tuple[Component, Budget]]
+    tasks: list[Entry]
+    methods: list[tuple[Method, Budget]]
+    training: list[Training]
+    pgd: PGD | None
     evaluation: Evaluation
 
     def with_seeds(self, seeds: int) -> "Suite":
@@ -45,19 +52,21 @@ class Suite:
         """Return all cells, repetition by repetition, so that a stopped run is balanced."""
         return [
             Cell(
-                dataset=dataset,
-                backbone=backbone,
+                dataset=task.dataset,
+                backbone=task.backbone,
+                labeled=task.labeled,
                 method=method,
-                training="natural",
+                training=training,
+                pgd=self.pgd if training == "pgd" else None,
                 budget=budget,
                 evaluation=self.evaluation,
                 repetition=repetition,
                 device=device,
                 threads=self.threads,
             )
-            for repetition in range(self.seeds)
-            for dataset, backbone in self.tasks
-            for method, budget in self.methods
+            for repetition, task, training, (method, budget) in product(
+                range(self.seeds), self.tasks, self.training, self.methods
+            )
         ]
 
 
@@ -69,9 +78,15 @@ class _File:
     tasks: Annotated[list[Any], Field(min_length=1)]
     methods: Annotated[list[Any], Field(min_length=1)]
     budget: Budget
+    training: Training | list[Training] = "natural"
+    pgd: PGD | None = None
     evaluation: Evaluation = Field(default_factory=Evaluation)
     seeds: Annotated[int, Field(ge=1)] = 5
     threads: Annotated[int, Field(ge=1)] = 1
+
+    def all_training(self) -> list[Training]:
+        """Return the kinds of training as a list."""
+        return self.training if isinstance(self.training, list) else [self.training]
 
 
 def load_suite(name_or_path: str | Path) -> Suite:
@@ -94,17 +109,16 @@ def load_suite(name_or_path: str | Path) -> Suite:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SuiteError(f"{name_or_path} is not valid TOML: {error}") from error
     mistakes: list[str] = []
-    file = _check(_File, content, "", mistakes)
-    tasks = [_task(entry, place, mistakes) for place, entry in _entries(content, "tasks")]
-    methods = [_method(entry, place, mistakes) for place, entry in _entries(content, "methods")]
+    file = check(_File, content, "", mistakes)
+    tasks = [task_entry(entry, place, mistakes) for place, entry in _entries(content, "tasks")]
+    methods = [
+        method_entry(entry, place, mistakes) for place, entry in _entries(content, "methods")
+    ]
     _refuse_repeated(tasks, "tasks", mistakes)
     _refuse_repeated(methods, "methods", mistakes)
     if file:
-        mistakes += [
-            f"evaluation.snapshot_epochs: received {epoch}; the last epoch is {file.budget.epochs}"
-            for epoch in file.evaluation.snapshot_epochs
-            if epoch > file.budget.epochs
-        ]
+        _refuse_repeated(file.all_training(), "training", mistakes)
+        mistakes += _contradictions(file)
     if mistakes or file is None:
         count = f"{len(mistakes)} mistake{'s' if len(mistakes) != 1 else ''}"
         raise SuiteError("\n  ".join([f"{name_or_path} has {count}:", *mistakes]))
@@ -113,18 +127,35 @@ def load_suite(name_or_path: str | Path) -> Suite:
         title=file.title,
         seeds=file.seeds,
         threads=file.threads,
-        tasks=[(dataset, backbone) for dataset, backbone in tasks if dataset and backbone],
-        methods=[
-            (method, replace(file.budget, **changes)) for method, changes in methods if method
-        ],
+        tasks=[task for task in tasks if task],
+        methods=[(entry[0], replace(file.budget, **entry[1])) for entry in methods if entry],
+        training=file.all_training(),
+        pgd=file.pgd,
         evaluation=file.evaluation,
     )
+
+
+def _contradictions(file: _File) -> list[str]:
+    """Return the mistakes that lie between the fields of a suite."""
+    training = file.all_training()
+    found = [
+        f"evaluation.snapshot_epochs: received {epoch}; the last epoch is {file.budget.epochs}"
+        for epoch in file.evaluation.snapshot_epochs
+        if epoch > file.budget.epochs
+    ]
+    if not training:
+        found.append('training: received []; accepted are "natural", "pgd" and a list of them')
+    if "pgd" in training and file.pgd is None:
+        found.append('pgd: missing; training = "pgd" needs a table with epsilon and step_size')
+    if "pgd" not in training and file.pgd is not None:
+        found.append('pgd: not used; add training = "pgd" (or ["natural", "pgd"]), or leave it out')
+    return found
 
 
 def _refuse_repeated(entries: list[Any], field: str, mistakes: list[str]) -> None:
     for i, entry in enumerate(entries):
         first = entries.index(entry)
-        if first < i and None not in entry:
+        if first < i and entry is not None:
             mistakes.append(f"{field}[{i}]: equal to {field}[{first}]; leave one of them out")
 
 
@@ -133,91 +164,3 @@ def _entries(content: dict[str, Any], field: str) -> list[tuple[str, Any]]:
     if not isinstance(entries, list):
         return []
     return [(f"{field}[{i}]", entry) for i, entry in enumerate(entries)]
-
-
-def _task(entry: Any, place: str, mistakes: list[str]) -> tuple[Component | None, Component | None]:
-    if not isinstance(entry, dict):
-        mistakes.append(f"{place}: received {entry!r}; accepted is a table of dataset and backbone")
-        return None, None
-    table = dict(entry)
-    dataset = _component("datasets", table, "dataset", place, mistakes)
-    backbone = _component("backbones", table, "backbone", place, mistakes)
-    _refuse_rest(table, place, "dataset, backbone, and a table of options for each", mistakes)
-    return dataset, backbone
-
-
-def _method(entry: Any, place: str, mistakes: list[str]) -> tuple[Component | None, dict[str, Any]]:
-    """Return the method, and how its budget differs from the suite's."""
-    if not isinstance(entry, dict | str):
-        mistakes.append(f"{place}: received {entry!r}; accepted are a name and a table with a name")
-        return None, {}
-    table = dict(entry) if isinstance(entry, dict) else {"name": entry}
-    method = _component("methods", table, "name", place, mistakes)
-    changes = {}
-    if "learning_rate" in table:
-        changes["learning_rate"] = table.pop("learning_rate")
-        _check(Budget, {"epochs": 1, **changes}, f"{place}.", mistakes)
-    _refuse_rest(table, place, "name, learning_rate, and a table of options", mistakes)
-    return method, changes
-
-
-def _component(
-    kind: str, table: dict[str, Any], field: str, place: str, mistakes: list[str]
-) -> Component | None:
-    """Take a name and its options out of a table."""
-    name = table.pop(field, None)
-    if not isinstance(name, str):
-        known = ", ".join(discovery.names(kind))
-        mistakes.append(f"{place}.{field}: received {name!r}; accepted are: {known}")
-        return None
-    try:
-        kind_class = discovery.load(kind, name)
-    except discovery.UnknownNameError as error:
-        mistakes.append(f"{place}.{field}: {error}")
-        table.pop(name, None)
-        return None
-    options = _check(kind_class, table.pop(name, {}), f"{place}.{name}.", mistakes)
-    if options is None:
-        return None
-    return Component(name, TypeAdapter(kind_class).dump_python(options, mode="json"))
-
-
-def _refuse_rest(table: dict[str, Any], place: str, accepted: str, mistakes: list[str]) -> None:
-    mistakes += [f"{place}.{field}: unknown field; accepted are {accepted}" for field in table]
-
-
-def _check(kind: Any, content: Any, prefix: str, mistakes: list[str]) -> Any:
-    """Return the checked object, or None after adding its mistakes, one for each place."""
-    try:
-        return parse(kind, content)
-    except ValidationError as error:
-        found: dict[str, str] = {}
-        for detail in error.errors():
-            unknown = detail["type"] in {"unexpected_keyword_argument", "extra_forbidden"}
-            steps = [step for step in detail["loc"] if unknown or not _is_alternative(step)]
-            place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
-            place = f"{prefix}{place.removeprefix('.')}".removesuffix(".")
-            if unknown:
-                found[place] = _accepted_fields(kind, steps[:-1])
-            elif detail["type"] in {"missing", "missing_argument"}:
-                found[place] = "missing; this field is required"
-            elif place in found:
-                found[place] += detail["msg"].replace("Input should", " or")
-            else:
-                message = detail["msg"].replace("Input should", "it should")
-                found[place] = f"received {detail['input']!r}; {message}"
-        mistakes += [f"{place}: {message}" for place, message in found.items()]
-        return None
-
-
-def _is_alternative(step: int | str) -> bool:
-    """Tell the alternatives of a union, which pydantic adds to a place, from its fields."""
-    return isinstance(step, str) and (not step.isidentifier() or step in {"int", "float", "str"})
-
-
-def _accepted_fields(kind: Any, steps: list[int | str]) -> str:
-    for step in steps:
-        kind = next(field.type for field in fields(kind) if field.name == step)
-    return (
-        f"unknown field; accepted are {', '.join(field.name for field in fields(kind)) or 'none'}"
-    )

@@ -5,13 +5,11 @@ from dataclasses import replace
 from statistics import median
 
 import torch
-from torch import Tensor
 
-from lapbench.cells import Cell
+from lapbench.cells import Cell, Component, Method
 from lapbench.datasets._task import Task
 from lapbench.methods._protocol import Model
-from lapbench.methods.softmax import Softmax
-from lapbench.train import make_optimizer, take_step
+from lapbench.train import Step, make_optimizer, take_step
 
 _WARM_UP = 3
 _WARMED_BELOW = 5_000
@@ -34,9 +32,10 @@ class StepClock:
 
     def __init__(self, cell: Cell, task: Task) -> None:
         self._device = cell.device
-        self._softmax = cell.build_model(task, Softmax()).to(cell.device).train()
+        softmax = replace(cell, method=Method(Component("softmax", {})))
+        self._softmax = softmax.build_model(task).to(cell.device).train()
         still = replace(cell.budget, learning_rate=1e-30, weight_decay=0.0)
-        self._optimizer = make_optimizer(self._softmax, still)
+        self._optimizer = make_optimizer(list(self._softmax.parameters()), still)
         self._x = task.train.x[: cell.budget.batch_size]
         self._y = task.train.y[: cell.budget.batch_size]
         self._epoch: list[float] = []
@@ -45,10 +44,10 @@ class StepClock:
         for _ in range(_WARM_UP):
             take_step(self._softmax, self._optimizer, self._x, self._y)
 
-    def step(self, model: Model, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> float:
+    def step(self, step: Step) -> float:
         """Make a training step, timed, and return its loss."""
         start = self._now()
-        loss = take_step(model, optimizer, x, y)
+        loss = step()
         self._epoch.append(self._now() - start)
         return loss
 

@@ -1,20 +1,22 @@
 """The training loop, the same for every method."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from lapbench.adversarial import PGD, perturb
 from lapbench.datasets._task import Task
 from lapbench.evaluate import accuracy, predict
-from lapbench.methods._protocol import Budget, Model
+from lapbench.methods._protocol import Budget, Model, Phase, Term
 from lapbench.methods.graph import NonFiniteError
 from lapbench.seeds import Seeds
 
-Step = Callable[[Model, torch.optim.Optimizer, Tensor, Tensor], float]
-"""Makes an optimiser step on inputs and labels and returns the loss."""
+Step = Callable[[], float]
+"""Makes an optimiser step and returns the loss of its mini-batch."""
 
 
 class DivergedError(Exception):
@@ -22,16 +24,33 @@ class DivergedError(Exception):
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """What a step minimises beside the model's loss, and on which inputs.
+
+    Attributes:
+        terms: their penalties are added to the loss.
+        pgd: attack on every mini-batch before the step; None trains on the inputs themselves.
+        bounds: of the inputs, for the attack.
+
+    """
+
+    terms: Sequence[Term] = ()
+    pgd: PGD | None = None
+    bounds: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
 class Epoch:
     """What is known after an epoch (0: before training).
 
-    ``held_out`` are the rows of the training split that the method kept out of the mini-batches.
+    ``curves`` are the training loss, the validation accuracy where there is validation data, and
+    the method's own numbers. ``held_out`` are the rows of the training split that the method kept
+    out of the mini-batches.
     """
 
     number: int
-    training_loss: float
-    validation_accuracy: float
     held_out: Tensor
+    curves: dict[str, float] = field(default_factory=dict)
 
 
 def train(
@@ -41,71 +60,98 @@ def train(
     seeds: Seeds,
     evaluation_batch_size: int,
     on_epoch: Callable[[Epoch], None],
-    step: Step | None = None,
+    recipe: Recipe | None = None,
+    run_step: Callable[[Step], float] = lambda step: step(),
 ) -> None:
-    """Train a model; its weights are those of the last epoch.
+    """Train a model through its phases; its weights are those of the last epoch.
 
-    Validation, after every epoch, only observes. A model without parameters goes through the same
-    epochs and stays as it is.
+    Mini-batches hold training samples of known class. Validation, after every epoch, only observes.
 
     Args:
         model: on the device of the task.
         task: its training split is learned.
-        budget: epochs, batch size and optimiser.
+        budget: of all phases together.
         seeds: streams "order" and "base", and torch's own generator, set anew in each epoch.
         evaluation_batch_size: samples per prediction in validation.
         on_epoch: called before the first epoch and after every one.
-        step: makes an optimiser step, by default :func:`take_step`.
+        recipe: terms and attack; by default none.
+        run_step: calls a step, to time it say.
 
     Raises:
         DivergedError: if a loss, or a feature that a graph is built from, is NaN or infinite.
+        ValueError: if the method cannot divide the budget into its phases.
 
     """
-    if budget.epochs == 0:
-        on_epoch(Epoch(0, math.nan, math.nan, torch.empty(0, dtype=torch.int64)))
-        return
-    optimizer = make_optimizer(model, budget)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _learning_rate_factor(budget))
-    for number in range(1, budget.epochs + 1):
-        held_out = model.start_epoch(task, seeds.stream("base", number))
-        if number == 1:
-            on_epoch(Epoch(0, math.nan, math.nan, held_out))
-        try:
-            torch.manual_seed(seeds.integer("torch", number))
-            order = _batch_order(task, seeds, number, held_out)
-            loss = _epoch(model, task, order.split(budget.batch_size), step or take_step, optimizer)
-            found = accuracy(
-                predict(model, task.validation.x, evaluation_batch_size), task.validation.y
-            )
-        except (DivergedError, NonFiniteError) as error:
-            raise DivergedError(f"epoch {number}: {error}") from error
-        schedule.step()
-        on_epoch(Epoch(number, loss, found, held_out))
+    phases = _nonempty_phases(model, budget)
+    number = 0
+    for phase in phases:
+        model.start_phase(phase)
+        optimizer = make_optimizer(phase.parameters, phase.budget)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _learning_rate_factor(phase.budget))
+        for _ in range(phase.budget.epochs):
+            number += 1
+            held_out = model.start_epoch(task, seeds.stream("base", number))
+            if number == 1:
+                on_epoch(Epoch(0, held_out))
+            batches = _batch_order(task, seeds, number, held_out).split(phase.budget.batch_size)
+            try:
+                torch.manual_seed(seeds.integer("torch", number))
+                with _only_trainable(model, phase):
+                    progress = (number - 1) / budget.epochs
+                    loss = _epoch(model, task, batches, optimizer, recipe, progress, run_step)
+                curves = _observe(model, task, loss, evaluation_batch_size)
+            except (DivergedError, NonFiniteError) as error:
+                where = f" (phase {phase.name})" if len(phases) > 1 else ""
+                raise DivergedError(f"epoch {number}{where}: {error}") from error
+            schedule.step()
+            on_epoch(Epoch(number, held_out, curves))
+    if not phases:
+        on_epoch(Epoch(0, torch.empty(0, dtype=torch.int64)))
 
 
-def make_optimizer(model: Model, budget: Budget) -> torch.optim.Optimizer:
-    """Return the optimiser of a budget for all parameters of a model; there may be none."""
-    parameters = list(model.parameters()) or [torch.nn.Parameter(torch.empty(0))]
+def make_optimizer(parameters: Sequence[Tensor], budget: Budget) -> torch.optim.Optimizer:
+    """Return the optimiser of a budget for parameters; there may be none."""
+    trained = list(parameters) or [torch.nn.Parameter(torch.empty(0))]
     if budget.optimizer == "adam":
-        return torch.optim.Adam(
-            parameters, lr=budget.learning_rate, weight_decay=budget.weight_decay
-        )
+        return torch.optim.Adam(trained, lr=budget.learning_rate, weight_decay=budget.weight_decay)
     return torch.optim.SGD(
-        parameters, lr=budget.learning_rate, momentum=0.9, weight_decay=budget.weight_decay
+        trained, lr=budget.learning_rate, momentum=0.9, weight_decay=budget.weight_decay
     )
 
 
-def take_step(model: Model, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> float:
-    """Make one optimiser step on a mini-batch and return its loss."""
+def take_step(
+    model: Model,
+    optimizer: torch.optim.Optimizer,
+    x: Tensor,
+    y: Tensor,
+    recipe: Recipe | None = None,
+    progress: float = 0.0,
+) -> float:
+    """Make one optimiser step on a mini-batch and return its loss, penalties included."""
+    recipe = recipe or Recipe()
+    if recipe.pgd:
+        x = perturb(model, x, y, recipe.pgd, recipe.bounds)
     optimizer.zero_grad()
     loss = model.loss(x, y)
+    for term in recipe.terms:
+        loss = loss + term.penalty(model, x, y, progress)
     value = loss.item()
     if not math.isfinite(value):
         raise DivergedError(f"the loss is {value}; lower the learning rate")
-    if next(model.parameters(), None) is not None:
+    if any(parameter.numel() for parameter in optimizer.param_groups[0]["params"]):
         loss.backward()
     optimizer.step()
+    for term in recipe.terms:
+        term.after_step(model)
     return value
+
+
+def _nonempty_phases(model: Model, budget: Budget) -> list[Phase]:
+    phases = [phase for phase in model.phases(budget) if phase.budget.epochs]
+    total = sum(phase.budget.epochs for phase in phases)
+    if phases and total != budget.epochs:
+        raise ValueError(f"the phases have {total} epochs, the budget has {budget.epochs}")
+    return phases
 
 
 def _learning_rate_factor(budget: Budget) -> Callable[[int], float]:
@@ -116,19 +162,49 @@ def _learning_rate_factor(budget: Budget) -> Callable[[int], float]:
 
 def _batch_order(task: Task, seeds: Seeds, number: int, held_out: Tensor) -> Tensor:
     order = torch.from_numpy(seeds.stream("order", number).permutation(len(task.train)))
-    return order[~torch.isin(order, held_out.cpu())].to(task.train.y.device)
+    known = (task.train.y >= 0).cpu()
+    return order[known[order] & ~torch.isin(order, held_out.cpu())].to(task.train.y.device)
+
+
+@contextmanager
+def _only_trainable(model: Model, phase: Phase) -> Iterator[None]:
+    """Freeze what a phase does not train; layers that hold nothing else keep their statistics."""
+    trained = {id(parameter) for parameter in phase.parameters}
+    model.train()
+    try:
+        for module in model.modules():
+            own = list(module.parameters(recurse=False))
+            for parameter in own:
+                parameter.requires_grad_(id(parameter) in trained)
+            if own and not any(parameter.requires_grad for parameter in own):
+                module.eval()
+        yield
+    finally:
+        model.requires_grad_(True)
 
 
 def _epoch(
     model: Model,
     task: Task,
     batches: Sequence[Tensor],
-    step: Step,
     optimizer: torch.optim.Optimizer,
+    recipe: Recipe | None,
+    progress: float,
+    run_step: Callable[[Step], float],
 ) -> float:
     """Pass once over the batches of training rows and return the mean loss over the samples."""
-    model.train()
     total = 0.0
     for rows in batches:
-        total += step(model, optimizer, task.train.x[rows], task.train.y[rows]) * len(rows)
+        x, y = task.train.x[rows], task.train.y[rows]
+        total += len(rows) * run_step(
+            lambda x=x, y=y: take_step(model, optimizer, x, y, recipe, progress)  # type: ignore[misc]
+        )
     return total / sum(map(len, batches))
+
+
+def _observe(model: Model, task: Task, loss: float, batch_size: int) -> dict[str, float]:
+    curves = {"training_loss": loss}
+    if len(task.validation):
+        predicted = predict(model, task.validation.x, batch_size)
+        curves["validation_accuracy"] = accuracy(predicted, task.validation.y)
+    return curves | model.track(task)

@@ -1,7 +1,8 @@
-"""What a method is: a head that turns a backbone into a trainable model."""
+"""What a method is: a head that turns a backbone into a model, and terms that add to its loss."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass as plain_dataclass
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -10,7 +11,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from lapbench.datasets._task import Task
+from lapbench.datasets._task import Split, Task
 
 GradientKind = Literal["exact", "surrogate", "unrolled", "truncated", "implicit", "autograd"]
 
@@ -37,6 +38,22 @@ class Budget:
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
+@plain_dataclass(frozen=True, eq=False)
+class Phase:
+    """Epochs of training that change some parameters and keep the others as they are.
+
+    Attributes:
+        name: for progress and messages.
+        budget: of this phase alone; its optimiser and schedule start anew.
+        parameters: those that are trained.
+
+    """
+
+    name: str
+    budget: Budget
+    parameters: Sequence[nn.Parameter]
+
+
 class Model(nn.Module, ABC):
     """A classifier in training or trained: a backbone and what a head made of it.
 
@@ -54,6 +71,10 @@ class Model(nn.Module, ABC):
         return features
 
     @abstractmethod
+    def outputs(self, features: Tensor) -> Tensor:
+        """Return logits, scores or graph values (n, c) of features (n, d): what terms compare."""
+
+    @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Return log-probabilities (n, c), differentiable in x: what is evaluated."""
 
@@ -61,12 +82,30 @@ class Model(nn.Module, ABC):
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the scalar training loss of a mini-batch, ignoring samples with y = −1."""
 
+    def phases(self, budget: Budget) -> list[Phase]:
+        """Return the phases of training, whose epochs add up to those of the budget.
+
+        None at all leaves the model as it is, whatever the budget.
+        """
+        return [Phase("training", budget, list(self.parameters()))]
+
+    def start_phase(self, phase: Phase) -> None:
+        """Prepare for a phase; called before its first epoch."""
+
     def start_epoch(self, task: Task, rng: np.random.Generator) -> Tensor:  # noqa: ARG002
         """Prepare for an epoch; return the rows of ``task.train`` to leave out of its batches."""
         return torch.empty(0, dtype=torch.int64)
 
     def finish(self, task: Task, rng: np.random.Generator) -> None:
         """Fix everything that prediction needs; called once, after the last epoch."""
+
+    def track(self, task: Task) -> dict[str, float]:  # noqa: ARG002
+        """Return numbers of the method's own after an epoch, to be stored as curves."""
+        return {}
+
+    def measure(self, split: Split, batch_size: int) -> dict[str, float]:  # noqa: ARG002
+        """Return metrics of the method's own for the trained model, beside those of all."""
+        return {}
 
     def stages(self, task: Task) -> dict[str, Callable[[], None]]:  # noqa: ARG002
         """Return the steps of one forward and backward pass on ``task.train``, to be timed.
@@ -79,8 +118,13 @@ class Model(nn.Module, ABC):
 class Head(ABC):
     """A classifier on top of a backbone: a frozen pydantic dataclass of its hyper-parameters."""
 
-    gradient_kind: ClassVar[GradientKind]
-    """How the training gradient is obtained; shown in every table."""
+    @property
+    @abstractmethod
+    def gradient_kind(self) -> GradientKind:
+        """How the training gradient is obtained; shown in every table."""
+
+    batch_dependent: ClassVar[bool] = False
+    """Whether the prediction of a sample depends on the others of its batch."""
 
     version: ClassVar[int] = 1
     """Raised by hand when the same hyper-parameters give other results."""
@@ -92,3 +136,30 @@ class Head(ABC):
     def skip(self, task: Task) -> str | None:  # noqa: ARG002
         """Return why the method does not apply to the task, or None if it does."""
         return None
+
+
+class Term:
+    """Something added to the training of any head: a frozen pydantic dataclass like a head.
+
+    A step minimises ``model.loss(x, y)`` and the penalties of all terms together.
+    """
+
+    version: ClassVar[int] = 1
+    """Raised by hand when the same hyper-parameters give other results."""
+
+    def skip(self, model: Model) -> str | None:  # noqa: ARG002
+        """Return why the term does not apply to the model, or None if it does."""
+        return None
+
+    def prepare(self, model: Model) -> None:
+        """Change a model that was just built; called once."""
+
+    def penalty(self, model: Model, x: Tensor, y: Tensor, progress: float) -> Tensor:  # noqa: ARG002
+        """Return the scalar to be added to the loss of a mini-batch; y = −1 is unknown.
+
+        ``progress`` in [0, 1) is the share of all epochs that are done.
+        """
+        return x.new_zeros(())
+
+    def after_step(self, model: Model) -> None:
+        """Act on the model after a step of the optimiser."""

@@ -1,7 +1,7 @@
 """The graph learning layer: a graph equation as the classifier."""
 
-import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -12,115 +12,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lapbench.datasets._task import Split, Task
-from lapbench.methods._protocol import GradientKind, Head, Model
-from lapbench.methods._stages import StagedPass
-from lapbench.methods.graph import (
-    Equation,
-    FixedBandwidth,
-    Kernel,
-    Laplace,
-    SelfTuning,
-    Status,
-    knn_graph,
-    solve_graph_equation,
+from lapbench.methods._base_set import draw_per_class, entropy_score, l2_score, select_per_class
+from lapbench.methods._graph_learning_layer import (
+    GraphLearningLayer,
+    log_probabilities,
+    value_loss,
 )
+from lapbench.methods._protocol import Budget, GradientKind, Head, Model, Phase
+from lapbench.methods._stages import StagedPass
+from lapbench.methods.graph import Laplace, nearest_neighbors
+from lapbench.methods.softmax import cross_entropy
 
-_FLOOR = 1e-8
+__all__ = ["GLL", "GraphLearningLayer", "log_probabilities", "value_loss"]
+
+_BATCH = 500
 
 Bandwidth = Literal["self-tuning"] | Annotated[float, Field(ge=1e-12, le=1e12)]
-
-
-class GraphLearningLayer(nn.Module):
-    """Classify features by solving a graph equation; a layer without parameters.
-
-    Prefer it to a linear classifier where neighbours in feature space say more than half-spaces
-    do, and where its cost (a neighbour search and a sparse solve per batch) is affordable. A
-    prediction depends on all the features of the call, so keep batches fixed when you evaluate.
-
-    Args:
-        k: true neighbours per node; the GLL paper's 25 counts the node itself and is 24 here.
-        equation: graph equation with the labels as boundary values, by default Laplace learning.
-        bandwidth: ``"self-tuning"``, or one positive number for all nodes.
-        kernel: another weight of edges; the bandwidth then plays no part.
-
-    Raises:
-        ValueError: if k is no integer >= 1, or the bandwidth is neither "self-tuning" nor a number
-            from 1e-12 to 1e12.
-
-    Source: GLL paper, sections 2.1, 2.4 and 3.
-
-    """
-
-    def __init__(
-        self,
-        k: int = 25,
-        equation: Equation | None = None,
-        bandwidth: float | Literal["self-tuning"] = "self-tuning",
-        kernel: Kernel | None = None,
-    ) -> None:
-        super().__init__()
-        if not isinstance(k, int) or k < 1:
-            raise ValueError(f"k: received {k!r}; accepted is an integer >= 1")
-        if bandwidth != "self-tuning" and type(bandwidth) not in (int, float):
-            raise ValueError(
-                f"bandwidth: received {bandwidth!r}; accepted are 'self-tuning' and numbers"
-            )
-        self.k = k
-        self.equation = equation or Laplace()
-        radial = SelfTuning() if isinstance(bandwidth, str) else FixedBandwidth(bandwidth)
-        self.kernel = kernel or radial
-
-    def forward(self, features: Tensor, base_labels: Tensor) -> Tensor:
-        """Return u (q, c) at the unlabelled rows, differentiable in features and base labels.
-
-        Args:
-            features: (m + q, d) floating point, the m labelled rows first.
-            base_labels: (m, c) finite real numbers, one-hot rows for classification.
-
-        Raises:
-            NonFiniteError: if a feature or label is NaN or infinite.
-            ValueError: if shapes do not fit.
-
-        Warns:
-            RuntimeWarning: if the solve ends with a status other than ``CONVERGED``.
-
-        """
-        if not 1 <= len(base_labels) <= len(features):
-            raise ValueError(
-                f"base_labels: received {len(base_labels)} rows for {len(features)} features; "
-                "accepted is at least one labelled row, the labelled features standing first"
-            )
-        symmetrize: Literal["max"] | None = None if self.equation.directed else "max"
-        graph = knn_graph(features, self.k, self.kernel, symmetrize=symmetrize)
-        labeled = torch.arange(len(base_labels), device=features.device)
-        solution = solve_graph_equation(graph, base_labels, labeled, self.equation)
-        if solution.status is not Status.CONVERGED:
-            warnings.warn(f"graph equation {solution.status.value}", RuntimeWarning, stacklevel=2)
-        return solution.values[len(base_labels) :]
-
-
-def log_probabilities(values: Tensor) -> Tensor:
-    """Return log(max(u, 1e-8) / Σ_c max(u, 1e-8)) row by row, (n, c) to (n, c).
-
-    With τ > 0 the rows of u do not sum to 1, so u itself is not a probability. The order of the
-    classes is that of u.
-    """
-    clamped = values.clamp_min(_FLOOR)
-    return clamped.log() - clamped.sum(dim=1, keepdim=True).log()
-
-
-def value_loss(values: Tensor, labels: Tensor) -> Tensor:
-    """Return the layer's training loss −mean log(u_y + 1e-8), for u (n, c) and classes (n,).
-
-    On u itself, not on probabilities: normalising u first would remove much of what τ does. Rows
-    with class −1 are ignored; without any other the loss is 0.
-
-    Source: the GLL authors' code.
-    """
-    known = labels >= 0
-    # Rounding can make a u that is 0 slightly negative.
-    predicted = values[known].gather(1, labels[known, None]).clamp_min(0)
-    return -(predicted + _FLOOR).log().sum() / max(int(known.sum()), 1)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
@@ -138,21 +45,33 @@ class GLL(Head):
         base_per_class: labelled samples per class while training.
         evaluation_base_per_class: labelled samples per class for prediction, or ``"all"`` of the
             training data.
-        base_update: draw the training base set anew in each epoch (``"random"``), or keep that of
-            the first (``"fixed"``).
+        base_update: the base set of each epoch: that of the first (``"fixed"``), drawn anew
+            (``"random"``), or the samples about which the values u of the epoch before are least
+            certain, by −Σ_c u_c log u_c (``"entropy"``, eq. 47) or 1 − ‖u‖₂ (``"l2"``, eq. 48);
+            ``"entropy-local-max"`` and ``"l2-local-max"`` prefer samples that are the least
+            certain of their graph neighbours, which keeps the base samples apart.
+        softmax_share: share of the epochs, the first, in which a linear layer with softmax is
+            trained instead; 0.5 and 0.75 are the paper's GLL-50 and GLL-75, 1 predicts by the graph
+            from features that softmax learned. Loss and validation accuracy of both classifiers
+            are then stored after each epoch.
 
-    Source: GLL paper, sections 2 and 3; loss and normalisation as in the authors' code.
+    Source: GLL paper, sections 2, 3 and 4.2, appendix A (which scores all samples together; here
+    each class has its share, so that none is lost); loss and normalisation as in the authors' code.
 
     """
 
     gradient_kind: ClassVar[GradientKind] = "exact"
+    batch_dependent: ClassVar[bool] = True
 
     k: Annotated[int, Field(ge=1)] = 25
     tau: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     bandwidth: Bandwidth = "self-tuning"
     base_per_class: Annotated[int, Field(ge=1)] = 10
     evaluation_base_per_class: Annotated[int, Field(ge=1)] | Literal["all"] = "all"
-    base_update: Literal["random", "fixed"] = "random"
+    base_update: Literal[
+        "random", "fixed", "entropy", "l2", "entropy-local-max", "l2-local-max"
+    ] = "random"
+    softmax_share: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     def build(self, backbone: nn.Module, task: Task) -> Model:
         """Return the backbone followed by the graph learning layer.
@@ -182,18 +101,36 @@ class _GLLModel(Model):
         super().__init__(backbone)
         self.head = head
         self.num_classes = task.num_classes
-        self.base = Split(task.train.x[:0], task.train.y[:0])
+        self.samples = task.train
         self.layer = GraphLearningLayer(head.k, Laplace(head.tau), head.bandwidth)
         self.base_rows: Tensor | None = None
+        self._set_base(torch.empty(0, dtype=torch.int64))
+        self.classifier: Literal["softmax", "gll"] = "gll"
+        if head.softmax_share > 0:
+            self.linear = nn.Linear(int(backbone.feature_size), task.num_classes)  # type: ignore[arg-type]
+
+    def _set_base(self, rows: Tensor) -> None:
+        self.rows = rows
+        self.base = Split(self.samples.x[rows], self.samples.y[rows])
+
+    def outputs(self, features: Tensor) -> Tensor:
+        if self.classifier == "softmax":
+            logits: Tensor = self.linear(features)
+            return logits
+        return self._values(torch.cat([self.features(self.base.x), features]))
 
     def solve(self, x: Tensor) -> Tensor:
         """Return u (n, c) at the inputs x, the base set being labelled."""
-        features = self.features(torch.cat([self.base.x, x]))
-        labels = functional.one_hot(self.base.y, self.num_classes).to(x.dtype)
+        return self._values(self.features(torch.cat([self.base.x, x])))
+
+    def _values(self, features: Tensor) -> Tensor:
+        labels = functional.one_hot(self.base.y, self.num_classes).to(features.dtype)
         values: Tensor = self.layer(features, labels)
         return values
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.classifier == "softmax":
+            return torch.log_softmax(self.linear(self.features(x)), dim=1)
         values = self.solve(x)
         # With τ > 0 a node that no label reaches has u = 0: all that is known is the label mean.
         mean = self.base.y.bincount(minlength=self.num_classes) / len(self.base)
@@ -201,17 +138,69 @@ class _GLLModel(Model):
         return log_probabilities(torch.where(unreached, mean.to(values.dtype), values))
 
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
+        if self.classifier == "softmax":
+            return cross_entropy(self.linear(self.features(x)), y)
         return value_loss(self.solve(x), y)
 
+    def phases(self, budget: Budget) -> list[Phase]:
+        first = round(self.head.softmax_share * budget.epochs)
+        backbone = list(self.backbone.parameters())
+        return [
+            Phase("softmax", replace(budget, epochs=first), list(self.parameters())),
+            Phase("gll", replace(budget, epochs=budget.epochs - first), backbone),
+        ]
+
+    def start_phase(self, phase: Phase) -> None:
+        self.classifier = "softmax" if phase.name == "softmax" else "gll"
+
     def start_epoch(self, task: Task, rng: np.random.Generator) -> Tensor:
-        if self.base_rows is None or self.head.base_update == "random":
-            self.base_rows = _draw_per_class(task.train.y, self.head.base_per_class, rng)
-            self.base = Split(task.train.x[self.base_rows], task.train.y[self.base_rows])
-        return self.base_rows
+        update = self.head.base_update
+        if self.base_rows is None or update == "random":
+            self.base_rows = draw_per_class(task.train.y, self.head.base_per_class, rng)
+        elif update != "fixed":
+            self.base_rows = self._least_certain(task.train)
+        self._set_base(self.base_rows)
+        return self.base_rows if self.classifier == "gll" else self.base_rows[:0]
+
+    @torch.no_grad()
+    def _least_certain(self, train: Split) -> Tensor:
+        """Return the rows of the next base set, by the values from the present one."""
+        self.eval()
+        features = torch.cat([self.features(x) for x in train.x.split(_BATCH)])
+        rest = torch.ones_like(train.y, dtype=torch.bool)
+        rest[self.base_rows] = False
+        values = features.new_zeros(len(train), self.num_classes)
+        values[self.base_rows] = functional.one_hot(self.base.y, self.num_classes).to(values.dtype)
+        values[rest] = self._values(torch.cat([features[self.base_rows], features[rest]]))
+        kind, _, local_max = self.head.base_update.partition("-")
+        score = entropy_score(values) if kind == "entropy" else l2_score(values)
+        neighbors = None
+        if local_max:
+            neighbors = nearest_neighbors(self.layer.kernel.embed(features), self.head.k).indices
+        return select_per_class(train.y, score, self.head.base_per_class, neighbors)
 
     def finish(self, task: Task, rng: np.random.Generator) -> None:
-        rows = _draw_per_class(task.train.y, self.head.evaluation_base_per_class, rng)
-        self.base = Split(task.train.x[rows], task.train.y[rows])
+        self.classifier = "gll"
+        self._set_base(draw_per_class(task.train.y, self.head.evaluation_base_per_class, rng))
+
+    @torch.no_grad()
+    def track(self, task: Task) -> dict[str, float]:
+        if self.head.softmax_share == 0:
+            return {}
+        self.eval()
+        outside = task.train.y >= 0
+        outside[self.base_rows] = False
+        present, found = self.classifier, {}
+        for self.classifier in ("softmax", "gll"):
+            x, y = task.train.x[outside].split(_BATCH), task.train.y[outside].split(_BATCH)
+            losses = [self.loss(*batch) * len(batch[1]) for batch in zip(x, y, strict=True)]
+            found[f"{self.classifier}_loss"] = float(sum(losses) / int(outside.sum()))
+            if len(task.validation):
+                predicted = torch.cat([self(x) for x in task.validation.x.split(_BATCH)])
+                right = predicted.argmax(dim=1) == task.validation.y
+                found[f"{self.classifier}_validation_accuracy"] = float(right.double().mean())
+        self.classifier = present
+        return found
 
     def stages(self, task: Task) -> dict[str, Callable[[], None]]:
         with torch.no_grad():
@@ -221,17 +210,7 @@ class _GLLModel(Model):
         return staged.stages(layer.k, layer.kernel, layer.equation, value_loss)
 
     def get_extra_state(self) -> dict[str, Tensor]:
-        return {"x": self.base.x, "y": self.base.y}
+        return {"base": self.rows}
 
     def set_extra_state(self, state: Any) -> None:
-        self.base = Split(state["x"], state["y"])
-
-
-def _draw_per_class(y: Tensor, count: int | Literal["all"], rng: np.random.Generator) -> Tensor:
-    """Return ``count`` random rows of each known class, or all of them, in ascending order."""
-    chosen = []
-    for label in y[y >= 0].unique():
-        rows = (y == label).nonzero()[:, 0]
-        take = len(rows) if count == "all" else count
-        chosen.append(rows[torch.from_numpy(rng.permutation(len(rows))[:take]).to(rows.device)])
-    return torch.cat(chosen).sort().values
+        self._set_base(state["base"])

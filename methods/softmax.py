@@ -31,9 +31,21 @@ class _SoftmaxModel(Model):
         super().__init__(backbone)
         self.linear = nn.Linear(int(backbone.feature_size), num_classes)  # type: ignore[arg-type]
 
+    def outputs(self, features: Tensor) -> Tensor:
+        logits: Tensor = self.linear(features)
+        return logits
+
     def forward(self, x: Tensor) -> Tensor:
-        return torch.log_softmax(self.linear(self.features(x)), dim=1)
+        return torch.log_softmax(self.outputs(self.features(x)), dim=1)
 
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
-        total = functional.nll_loss(self(x), y, ignore_index=-1, reduction="sum")
-        return total / max(int((y >= 0).sum()), 1)
+        return cross_entropy(self.outputs(self.features(x)), y)
+
+
+def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """Return the mean cross-entropy of logits (n, c) and classes y (n,) over those with y != −1.
+
+    Without any known class it is 0.
+    """
+    total = functional.cross_entropy(logits, y, ignore_index=-1, reduction="sum")
+    return total / max(int((y >= 0).sum()), 1)

@@ -9,6 +9,7 @@ from lapbench.reports.statistics import against_best, binomial_error, interval, 
 
 ROW = ["task", "backbone", "method", "training", "gradient"]
 METRICS = ["accuracy", "negative_log_likelihood", "calibration_error", "step_ratio"]
+SECONDS = ["step_seconds", "training_seconds"]
 TIDY = [*ROW, "metric", "mean", "ci_low", "ci_high", "cells_ok", "cells_planned"]
 
 
@@ -57,7 +58,9 @@ def _rows(cells: pd.DataFrame, verdict: str) -> list[dict[str, Any]]:
         "cells_planned": cells["key"].nunique(),
     }
     rows = []
-    for metric in METRICS:
+    found = [str(metric) for metric in cells["metric"].dropna().unique()]
+    own = [m for m in found if m not in METRICS + SECONDS and not m.startswith("stage: ")]
+    for metric in METRICS + own:
         values = _values(cells, metric)
         if values.empty and metric != "accuracy":
             continue
@@ -99,6 +102,20 @@ def readable(board: pd.DataFrame) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def further_numbers(board: pd.DataFrame) -> pd.DataFrame:
+    """Return as texts the metrics that single methods report beside those of all."""
+    own = board[~board["metric"].isin(METRICS)]
+    rows = [
+        {
+            **{column: getattr(row, column) for column in ROW},
+            "metric": row.metric,
+            "mean": _with_interval(own.loc[[row.Index]].set_index("metric"), row.metric, 1, 4),
+        }
+        for row in own.itertuples()
+    ]
+    return pd.DataFrame(rows, columns=[*ROW, "metric", "mean"])
 
 
 def _with_interval(metrics: pd.DataFrame, metric: str, factor: float, digits: int) -> str:

@@ -1,6 +1,6 @@
 """What a figure is drawn from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,20 +9,23 @@ import pandas as pd
 import seaborn
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
+Curves = Mapping[str, Sequence[float | None]]
 
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """The tidy records of a results folder and the arrays stored beside them.
+    """The tidy records of a results folder, with the arrays and curves stored beside them.
 
     Attributes:
         records: the frame of ``lapbench.load_records``.
         arrays: from a key to its named arrays, empty if there are none.
+        curves: from a key to its named curves, a number an epoch or None; empty likewise.
 
     """
 
     records: pd.DataFrame
     arrays: Callable[[str], Arrays]
+    curves: Callable[[str], Curves]
 
     def colors(self) -> dict[str, Any]:
         """Return a colour-blind-safe colour for each method, the same in every figure."""

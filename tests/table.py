@@ -3,22 +3,33 @@
 from typing import Any
 
 import numpy as np
+import pytest
 
-from lapbench.cells import Cell, Component, Evaluation
+from lapbench.cells import Cell, Component, Evaluation, Method
+from lapbench.datasets._files import MissingDataError
 from lapbench.datasets._task import Task
 from lapbench.discovery import load, names
-from lapbench.methods._protocol import Budget
+from lapbench.methods._protocol import Budget, Head
 
 METHODS = names("methods")
 DATASETS = names("datasets")
 BACKBONES = names("backbones")
 
-BUDGET = Budget(epochs=2, batch_size=100)
+BUDGET = Budget(epochs=4, batch_size=100)
 
 
 def create(kind: str, name: str, **options: Any) -> Any:
     """An object of a discovered class."""
     return load(kind, name)(**options)
+
+
+def load_task(name: str, seed: int = 0, **options: Any) -> Task:
+    """The task of a data set; where its files are not there, the test is skipped."""
+    try:
+        task: Task = create("datasets", name, **options).load(np.random.default_rng(seed))
+    except MissingDataError as error:
+        pytest.skip(str(error))
+    return task
 
 
 def small_task() -> Task:
@@ -27,13 +38,21 @@ def small_task() -> Task:
     return task
 
 
-def small_cell(method: str) -> Cell:
+def method(name: str, **options: Any) -> Method:
+    """A head, or softmax with a term."""
+    if issubclass(load("methods", name), Head):
+        return Method(Component(name, options))
+    return Method(Component("softmax", {}), [Component(name, options)])
+
+
+def small_cell(name: str, **options: Any) -> Cell:
     """A cell that trains in a second."""
     return Cell(
         dataset=Component("two_moons", {"samples": 160}),
         backbone=Component("mlp", {"width": 8}),
-        method=Component(method, {}),
+        method=method(name, **options),
         training="natural",
+        pgd=None,
         budget=BUDGET,
         evaluation=Evaluation(),
         repetition=0,

@@ -22,6 +22,9 @@ class Recorder(Model):
         super().__init__(nn.Identity())
         self.batches: list[int] = []
 
+    def outputs(self, features: Tensor) -> Tensor:
+        return features
+
     def forward(self, x: Tensor) -> Tensor:
         self.batches.append(len(x))
         return torch.log_softmax(x, dim=1)
@@ -72,7 +75,7 @@ def test_prediction_runs_in_fixed_batches():
 def test_divergence_names_epoch_and_remedy(method: str):
     cell = small_cell(method)
     task = cell.load_task()
-    model = cell.build_model(task, cell.head())
+    model = cell.build_model(task)
     budget = Budget(epochs=5, batch_size=10, optimizer="sgd", learning_rate=1e30)
     with pytest.raises(DivergedError, match=r"epoch \d+.*lower the learning rate"):
         train(model, task, budget, cell.seeds, 100, lambda _: None)
@@ -89,7 +92,7 @@ def test_cosine_schedule_ends_near_zero(monkeypatch: pytest.MonkeyPatch):
     cell = small_cell("softmax")
     task = cell.load_task()
     budget = Budget(epochs=4, batch_size=100, learning_rate=0.1, schedule="cosine")
-    train(cell.build_model(task, cell.head()), task, budget, cell.seeds, 100, lambda _: None)
+    train(cell.build_model(task), task, budget, cell.seeds, 100, lambda _: None)
     assert rates == pytest.approx([0.1, 0.0853553, 0.05, 0.0146447], rel=1e-5)
 
 
@@ -101,7 +104,7 @@ def test_validation_does_not_influence_training():
         task = cell.load_task()
         if flip:
             task.validation.x.mul_(-1)
-        model = cell.build_model(task, cell.head())
+        model = cell.build_model(task)
         train(model, task, cell.budget, cell.seeds, 100, lambda _: None)
         states.append(list(model.parameters()))
     assert all(torch.equal(a, b) for a, b in zip(*states, strict=True))
@@ -111,7 +114,7 @@ def test_validation_does_not_influence_training():
 def test_without_epochs_the_model_stays_as_it_starts(schedule: Literal["constant", "cosine"]):
     cell = small_cell("gll")
     task = cell.load_task()
-    model = cell.build_model(task, cell.head())
+    model = cell.build_model(task)
     before = [parameter.clone() for parameter in model.parameters()]
     observed: list[Epoch] = []
     budget = Budget(epochs=0, schedule=schedule)
@@ -125,19 +128,21 @@ def test_without_epochs_the_model_stays_as_it_starts(schedule: Literal["constant
 def test_model_without_parameters_goes_through_the_epochs(optimizer: Literal["adam", "sgd"]):
     cell = replace(small_cell("gll"), backbone=Component("identity", {}))
     task = cell.load_task()
-    model = cell.build_model(task, cell.head())
+    model = cell.build_model(task)
     assert not list(model.parameters())
     observed: list[Epoch] = []
     budget = Budget(epochs=2, optimizer=optimizer)
     train(model, task, budget, cell.seeds, 100, observed.append)
     assert [epoch.number for epoch in observed] == [0, 1, 2]
-    assert observed[-1].validation_accuracy > 0.6
+    assert observed[-1].curves["validation_accuracy"] > 0.6
 
 
 def test_loss_that_reaches_no_parameter_is_an_error():
     cell = small_cell("softmax")
     task = cell.load_task()
-    model = cell.build_model(task, cell.head())
+    model = cell.build_model(task)
     model.loss = lambda x, y: torch.zeros(())  # type: ignore[method-assign]
     with pytest.raises(RuntimeError, match="does not require grad"):
-        take_step(model, make_optimizer(model, cell.budget), task.train.x, task.train.y)
+        take_step(
+            model, make_optimizer(list(model.parameters()), cell.budget), task.train.x, task.train.y
+        )

@@ -7,44 +7,70 @@ from typing import get_args
 
 import pytest
 import torch
-from table import METHODS, small_cell
+from table import METHODS, load, small_cell
 
-from lapbench.cells import Cell, Component
-from lapbench.datasets._task import Split, Task
-from lapbench.evaluate import predict
-from lapbench.methods._protocol import Budget, GradientKind, Model
-from lapbench.methods.gll import GLL, GraphLearningLayer, value_loss
-from lapbench.methods.graph import Laplace
-from lapbench.reports.figures.gll_fig3 import spread
-from lapbench.train import Epoch, train
+from lapbench.cells import Cell
+from lapbench.datasets._task import Task
+from lapbench.evaluate import accuracy, predict
+from lapbench.methods._protocol import Budget, GradientKind, Head, Model
+from lapbench.train import Epoch, Recipe, train
+
+HEADS = [name for name in METHODS if issubclass(load("methods", name), Head)]
+ALONE = [name for name in HEADS if not load("methods", name).batch_dependent]
+TOGETHER = [name for name in HEADS if name not in ALONE]
 
 
-def trained(cell: Cell) -> tuple[Model, Task, list[float]]:
-    """A trained model of a cell, its task and the loss of each epoch."""
+def in_training(cell: Cell) -> tuple[Model, Task, torch.Tensor]:
+    """A model in its first epoch, its task and the rows that it may train on."""
     task = cell.load_task()
-    model = cell.build_model(task, cell.head())
-    losses: list[float] = []
+    model = cell.build_model(task)
+    model.start_phase(next(p for p in model.phases(cell.budget) if p.budget.epochs))
+    held_out = model.start_epoch(task, cell.seeds.stream("base", 1))
+    rows = torch.arange(len(task.train))
+    return model.train(), task, rows[~torch.isin(rows, held_out)]
+
+
+def trained(cell: Cell) -> tuple[Model, Task, list[dict[str, float]]]:
+    """A trained model of a cell, its task and the curves, an epoch each."""
+    task = cell.load_task()
+    model = cell.build_model(task)
+    curves: list[dict[str, float]] = []
 
     def observe(epoch: Epoch) -> None:
         if epoch.number:
-            losses.append(epoch.training_loss)
+            curves.append(epoch.curves)
 
-    train(model, task, cell.budget, cell.seeds, 100, observe)
+    recipe = Recipe(cell.method.create_terms())
+    train(model, task, cell.budget, cell.seeds, 100, observe, recipe)
     model.finish(task, cell.seeds.stream("finish"))
-    return model.eval(), task, losses
+    return model.eval(), task, curves
+
+
+def test_both_kinds_of_prediction_are_there():
+    assert ALONE
+    assert TOGETHER
 
 
 @pytest.mark.parametrize("method", METHODS)
 class TestEveryMethod:
-    def test_gradient_kind_and_version_are_stated(self, method: str):
-        head = small_cell(method).head()
-        assert head.gradient_kind in get_args(GradientKind)
-        assert isinstance(head.version, int)
+    def test_gradient_kind_and_versions_are_stated(self, method: str):
+        cell = small_cell(method).method
+        assert cell.create_head().gradient_kind in get_args(GradientKind)
+        assert all(
+            isinstance(part.version, int) for part in (cell.create_head(), *cell.create_terms())
+        )
 
     def test_skip_gives_a_reason_or_none(self, method: str):
         cell = small_cell(method)
-        reason = cell.head().skip(cell.load_task())
-        assert reason is None or len(reason) > 10
+        model, task, _ = in_training(cell)
+        reasons = [cell.method.create_head().skip(task)]
+        reasons += [term.skip(model) for term in cell.method.create_terms()]
+        assert all(reason is None or len(reason) > 10 for reason in reasons)
+
+    def test_phases_take_the_whole_budget(self, method: str):
+        cell = small_cell(method)
+        phases = cell.build_model(cell.load_task()).phases(cell.budget)
+        assert sum(phase.budget.epochs for phase in phases) == cell.budget.epochs
 
     def test_prediction_is_log_probabilities_differentiable_in_x(self, method: str):
         model, task, _ = trained(small_cell(method))
@@ -56,14 +82,21 @@ class TestEveryMethod:
         assert gradient.isfinite().all()
         assert gradient.abs().max() > 0
 
+    def test_outputs_are_one_row_a_sample(self, method: str):
+        model, task, _ = trained(small_cell(method))
+        outputs = model.outputs(model.features(task.test.x))
+        assert outputs.shape == (len(task.test), task.num_classes)
+        assert outputs.isfinite().all()
+
     def test_loss_is_finite_and_reaches_every_parameter(self, method: str):
         cell = small_cell(method)
-        task = cell.load_task()
-        model = cell.build_model(task, cell.head())
-        held_out = model.start_epoch(task, cell.seeds.stream("base", 1))
-        rows = torch.arange(len(task.train))
-        rows = rows[~torch.isin(rows, held_out)]
-        loss = model.loss(task.train.x[rows], task.train.y[rows])
+        model, task, rows = in_training(cell)
+        x, y = task.train.x[rows], task.train.y[rows]
+        loss = model.loss(x, y)
+        for term in cell.method.create_terms():
+            penalty = term.penalty(model, x, y, 0.5)
+            assert penalty.shape == ()
+            loss = loss + penalty
         assert loss.shape == ()
         assert math.isfinite(loss.item())
         loss.backward()
@@ -71,26 +104,33 @@ class TestEveryMethod:
             assert parameter.grad is not None, name
             assert parameter.grad.isfinite().all(), name
 
-    def test_loss_ignores_unknown_labels(self, method: str):
-        """The class of a sample with y = −1 plays no part; the sample may."""
-        model, task, _ = trained(small_cell(method))
-        x, y = task.test.x, task.test.y.clone()
-        y[:10] = -1
-        known = predict(model, x, 100)[10:].gather(1, y[10:, None]).mean()
-        assert model.loss(x, y).item() == pytest.approx(-known.item(), abs=1e-5)
+    def test_loss_is_the_mean_over_the_known_labels(self, method: str):
+        """Two masks that share the labels share the sum of the losses too."""
+        model, task, rows = in_training(small_cell(method))
+        x, y = task.train.x[rows], task.train.y[rows]
+        first = torch.arange(len(y)) < 10
+        parts = [model.loss(x, torch.where(known, y, -1)) for known in (first, ~first)]
+        together = (10 * parts[0] + (len(y) - 10) * parts[1]) / len(y)
+        torch.testing.assert_close(together, model.loss(x, y), atol=1e-5, rtol=1e-5)
 
     def test_loss_without_any_known_label_is_zero(self, method: str):
-        model, task, _ = trained(small_cell(method))
-        assert model.loss(task.test.x, torch.full_like(task.test.y, -1)).item() == 0
+        cell = small_cell(method)
+        model, task, rows = in_training(cell)
+        x, y = task.train.x[rows], torch.full((len(rows),), -1)
+        assert model.loss(x, y).item() == 0
+        assert all(term.penalty(model, x, y, 0.5).isfinite() for term in cell.method.create_terms())
 
     def test_untrained_model_can_be_saved(self, method: str):
         cell = small_cell(method)
-        assert cell.build_model(cell.load_task(), cell.head()).state_dict()
+        assert cell.build_model(cell.load_task()).state_dict()
 
-    def test_training_lowers_the_loss(self, method: str):
-        _, _, losses = trained(small_cell(method))
-        assert len(losses) == 2
-        assert losses[1] < losses[0]
+    def test_training_learns(self, method: str):
+        budget = Budget(epochs=30, batch_size=50, learning_rate=0.01)
+        model, task, curves = trained(replace(small_cell(method), budget=budget))
+        assert [sorted(curve) for curve in curves] == 30 * [
+            ["training_loss", "validation_accuracy"]
+        ]
+        assert accuracy(predict(model, task.test.x, 100), task.test.y) > 0.8
 
     def test_equal_seeds_give_equal_results(self, method: str):
         (one, task, first), (two, _, second) = (trained(small_cell(method)) for _ in range(2))
@@ -103,144 +143,20 @@ class TestEveryMethod:
         file = io.BytesIO()
         torch.save(model.state_dict(), file)
         file.seek(0)
-        copy = cell.build_model(task, cell.head())
+        copy = cell.build_model(task)
         copy.load_state_dict(torch.load(file, weights_only=True))
         assert torch.equal(predict(copy, task.test.x, 20), predict(model, task.test.x, 20))
 
 
-def gll_model(**options: object) -> tuple[Model, Task]:
-    """A GLL model in its first epoch."""
-    cell = small_cell("gll")
-    task = cell.load_task()
-    model = cell.build_model(task, GLL(**options))  # type: ignore[arg-type]
-    model.start_epoch(task, cell.seeds.stream("base", 1))
-    return model, task
+@pytest.mark.parametrize("method", ALONE)
+def test_prediction_does_not_depend_on_the_batch(method: str):
+    model, task, _ = trained(small_cell(method))
+    one_by_one, together = (predict(model, task.test.x, size) for size in (1, len(task.test)))
+    torch.testing.assert_close(one_by_one, together, atol=1e-5, rtol=1e-5)
 
 
-def test_gll_base_set_is_balanced_held_out_and_redrawn():
-    cell = small_cell("gll")
-    task = cell.load_task()
-    model = cell.build_model(task, cell.head())
-    rows = [model.start_epoch(task, cell.seeds.stream("base", epoch)) for epoch in (1, 2)]
-    for drawn in rows:
-        assert task.train.y[drawn].bincount().tolist() == [10, 10]
-        assert len(drawn.unique()) == 20
-    assert not torch.equal(*rows)
-
-
-def test_gll_base_set_can_stay_fixed():
-    model, task = gll_model(base_update="fixed")
-    cell = small_cell("gll")
-    again = model.start_epoch(task, cell.seeds.stream("base", 2))
-    assert torch.equal(task.train.x[again], model.base.x)  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize(("option", "expected"), [("all", 100), (7, 14)])
-def test_gll_evaluates_with_the_asked_base_set(option: object, expected: int):
-    model, task = gll_model(evaluation_base_per_class=option)
-    model.finish(task, small_cell("gll").seeds.stream("finish"))
-    assert len(model.base) == expected  # type: ignore[attr-defined]
-
-
-def test_gll_options_reach_the_layer():
-    model, task = gll_model(k=9, tau=0.2, bandwidth=5.0)
-    x = task.test.x
-    features = model.features(torch.cat([model.base.x, x]))  # type: ignore[attr-defined]
-    labels = torch.eye(2)[model.base.y]  # type: ignore[attr-defined]
-    expected = GraphLearningLayer(9, Laplace(0.2), 5.0)(features, labels)
-    torch.testing.assert_close(model.solve(x), expected)  # type: ignore[attr-defined, operator]
-
-
-def test_value_loss_by_hand():
-    """A slightly negative u counts as 0; the row of class −1 is left out."""
-    values = torch.tensor([[-1e-7, 1.0], [0.5, 0.5], [0.9, 0.1]], dtype=torch.float64)
-    found = value_loss(values, torch.tensor([0, 1, -1]))
-    expected = -(math.log(1e-8) + math.log(0.5 + 1e-8)) / 2
-    assert found.item() == pytest.approx(expected, rel=1e-12)
-
-
-def test_gll_loss_is_that_of_unnormalised_values():
-    """With τ > 0 the rows of u sum to less than 1, and the loss keeps that."""
-    model, task = gll_model(tau=0.5)
-    x, y = task.test.x, task.test.y
-    values = model.solve(x)  # type: ignore[attr-defined, operator]
-    assert values.sum(dim=1).max() < 0.999
-    expected = -(values.gather(1, y[:, None])[:, 0] + 1e-8).log().mean()
-    torch.testing.assert_close(model.loss(x, y), expected)
-
-
-# At tau = 0 the clusters go on moving apart, until no weight joins them.
-@pytest.mark.filterwarnings("ignore:graph equation disconnected:RuntimeWarning")
-def test_gll_clusters_more_tightly_as_tau_grows():
-    """Two moons in the plane (GLL paper, figure 3), on fewer points and epochs."""
-    spreads = []
-    for tau in (0.0, 0.01, 0.1):
-        cell = small_cell("gll")
-        task = cell.load_task()
-        plane = Component("mlp", {"feature_size": 2})
-        cell = replace(cell, backbone=plane, budget=Budget(epochs=150, learning_rate=0.01))
-        head = GLL(tau=tau, bandwidth=1.0, base_per_class=5, base_update="fixed")
-        model = cell.build_model(task, head)
-        train(model, task, cell.budget, cell.seeds, 100, lambda _: None)
-        features = model.features(task.train.x).detach().numpy()
-        spreads.append(spread(features, task.train.y.numpy()))
-    assert spreads[0] > 1.2 * spreads[1] > 1.2**2 * spreads[2], spreads
-
-
-def test_gll_predicts_the_label_mean_where_no_label_reaches():
-    model, task = gll_model(tau=0.1, bandwidth=1e-3)
-    base = model.base  # type: ignore[attr-defined]
-    keep = torch.cat([(base.y == 0).nonzero()[:9, 0], (base.y == 1).nonzero()[:3, 0]])
-    model.base = Split(base.x[keep], base.y[keep])  # type: ignore[assignment]
-    with pytest.warns(RuntimeWarning, match="disconnected"):
-        predicted = model(task.test.x)
-    torch.testing.assert_close(predicted.exp(), torch.tensor([[0.75, 0.25]]).expand(40, 2))
-
-
-def test_gll_without_a_base_set_says_so():
-    cell = small_cell("gll")
-    task = cell.load_task()
-    with pytest.raises(ValueError, match="base_labels: received 0 rows"):
-        cell.build_model(task, cell.head())(task.test.x)
-
-
-def test_gll_refuses_a_larger_evaluation_base_than_there_is():
-    with pytest.raises(ValueError, match=r"evaluation_base_per_class: received 51.* 1\.\.50 and"):
-        gll_model(evaluation_base_per_class=51)
-
-
-@pytest.mark.parametrize("count", [50, 1000])
-def test_gll_refuses_a_base_set_that_leaves_nothing_to_learn(count: int):
-    with pytest.raises(ValueError, match=r"base_per_class: received .* accepted are 1\.\.49"):
-        gll_model(base_per_class=count)
-
-
-def test_held_out_rows_are_in_no_mini_batch():
-    cell = small_cell("gll")
-    task = cell.load_task()
-    model = cell.build_model(task, cell.head())
-    seen: list[torch.Tensor] = []
-    loss = model.loss
-    model.loss = lambda x, y: (seen.append(x), loss(x, y))[1]  # type: ignore[method-assign]
-    held_out: list[torch.Tensor] = []
-
-    def observe(epoch: Epoch) -> None:
-        if epoch.number:
-            batch = torch.cat(seen)
-            base = task.train.x[epoch.held_out]
-            assert len(batch) + len(base) == len(task.train)
-            assert not (batch[:, None] == base[None]).all(dim=2).any()
-            held_out.append(epoch.held_out)
-            seen.clear()
-
-    train(model, task, cell.budget, cell.seeds, 100, observe)
-    assert len(held_out) == 2
-
-
-@pytest.mark.parametrize("wrong", [2, -2])
-def test_class_index_out_of_range_is_named(wrong: int):
-    task = small_cell("gll").load_task()
-    y = task.train.y.clone()
-    y[5] = wrong
-    with pytest.raises(ValueError, match=rf"train label {wrong} in row 5; accepted are 0\.\.1"):
-        Task("toy", Split(task.train.x, y), task.validation, task.test, num_classes=2)
+@pytest.mark.parametrize("method", TOGETHER)
+def test_methods_that_say_so_do_depend_on_the_batch(method: str):
+    model, task, _ = trained(small_cell(method))
+    one_by_one, together = (predict(model, task.test.x, size) for size in (1, len(task.test)))
+    assert (one_by_one - together).abs().max() > 1e-4

@@ -119,7 +119,7 @@ def test_empty_plan_gives_an_empty_leaderboard():
 
 @pytest.mark.parametrize("name", names("figures"))
 def test_figure_without_data_is_none(name: str):
-    results = Results(records({"softmax": [None]}), lambda _: {})
+    results = Results(records({"softmax": [None]}), lambda _: {}, lambda _: {})
     assert load("figures", name).draw(results) is None
 
 

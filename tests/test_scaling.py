@@ -89,7 +89,7 @@ def test_leaderboard_shows_a_dash_for_steps_and_no_stages(results: Path):
 def test_figure_shows_every_stage_with_its_power(results: Path):
     assert (results / "figures" / "scaling.svg").is_file()
     frame = lapbench.load_records(results)
-    figure = load("figures", "scaling").draw(Results(frame, lambda _: {}))
+    figure = load("figures", "scaling").draw(Results(frame, lambda _: {}, lambda _: {}))
     (ax,) = figure.axes
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert {label.split(",")[0] for label in labels} == {*STAGES, "total"}
@@ -101,7 +101,7 @@ def test_figure_shows_every_stage_with_its_power(results: Path):
 def test_figure_without_stages_is_none(results: Path):
     frame = lapbench.load_records(results)
     without = frame[frame["metric"] == "accuracy"]
-    assert load("figures", "scaling").draw(Results(without, lambda _: {})) is None
+    assert load("figures", "scaling").draw(Results(without, lambda _: {}, lambda _: {})) is None
 
 
 def test_power_is_that_of_the_larger_half():
@@ -133,6 +133,9 @@ class Counting(Model):
         super().__init__(nn.Identity())
         self.runs = 0
 
+    def outputs(self, features: Tensor) -> Tensor:
+        return features
+
     def forward(self, x: Tensor) -> Tensor:
         return x
 
@@ -159,7 +162,7 @@ def test_large_tasks_are_timed_less_often(samples: int, runs: int, kept: int):
 def test_method_without_stages_has_no_times():
     cell = small_cell("softmax")
     task = cell.load_task()
-    assert time_stages(cell.build_model(task, cell.head()), task, "cpu") == {}
+    assert time_stages(cell.build_model(task), task, "cpu") == {}
 
 
 def test_stages_of_gll_make_one_pass_of_its_layer():

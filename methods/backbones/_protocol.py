@@ -9,7 +9,10 @@ from lapbench.datasets._task import Task
 
 
 class Backbone(ABC):
-    """A feature extractor: a frozen pydantic dataclass of its sizes, in a file of its name."""
+    """A feature extractor: a frozen pydantic dataclass of its sizes, in a file of its name.
+
+    Its module uses distinct ``nn.ReLU`` modules, each once and none in place: terms observe them.
+    """
 
     @abstractmethod
     def build(self, task: Task) -> nn.Module:

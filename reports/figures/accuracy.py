@@ -13,22 +13,24 @@ from matplotlib.figure import Figure
 from lapbench.reports.results import Results
 from lapbench.reports.statistics import interval
 
+PANEL = ["task", "backbone", "training"]
+
 
 def draw(results: Results) -> Figure | None:
     """Return the figure, or None if no cell is finished."""
     accuracies = results.records[results.records["metric"] == "accuracy"]
     if accuracies.empty:
         return None
-    tasks = [name for name, _ in accuracies.groupby(["task", "backbone"], sort=False)]
+    panels = accuracies.groupby(PANEL, sort=False)
+    tasks = [names for names, _ in panels]
     rows = accuracies["method"].nunique()
     widest = accuracies["method"].str.len().max()
     size = (5.6 + 0.1 * widest, 0.9 + len(tasks) * (0.5 + 0.45 * rows))
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(len(tasks), squeeze=False)[:, 0]
-    for ax, (task, backbone) in zip(axes, tasks, strict=True):
-        chosen = (accuracies["task"] == task) & (accuracies["backbone"] == backbone)
-        _draw_task(ax, accuracies[chosen], results)
-        ax.set_title(f"{task}, {backbone}", loc="left")
+    for ax, names in zip(axes, tasks, strict=True):
+        _draw_task(ax, panels.get_group(names), results)
+        ax.set_title("{}, {}, {} training".format(*names), loc="left")
     axes[-1].set_xlabel(f"{accuracies['split'].iloc[0]} accuracy [%]")
     return figure
 

@@ -1,0 +1,113 @@
+"""The graph learning layer, and how its values become probabilities and a loss."""
+
+import warnings
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from lapbench.methods.graph import (
+    Equation,
+    FixedBandwidth,
+    Kernel,
+    Laplace,
+    SelfTuning,
+    Status,
+    knn_graph,
+    solve_graph_equation,
+)
+
+_FLOOR = 1e-8
+
+
+class GraphLearningLayer(nn.Module):
+    """Classify features by solving a graph equation; a layer without parameters.
+
+    Prefer it to a linear classifier where neighbours in feature space say more than half-spaces
+    do, and where its cost (a neighbour search and a sparse solve per batch) is affordable. A
+    prediction depends on all the features of the call, so keep batches fixed when you evaluate.
+
+    Args:
+        k: true neighbours per node; the GLL paper's 25 counts the node itself and is 24 here.
+        equation: graph equation with the labels as boundary values, by default Laplace learning.
+        bandwidth: ``"self-tuning"``, or one positive number for all nodes.
+        kernel: another weight of edges; the bandwidth then plays no part.
+
+    Raises:
+        ValueError: if k is no integer >= 1, or the bandwidth is neither "self-tuning" nor a number
+            from 1e-12 to 1e12.
+
+    Source: GLL paper, sections 2.1, 2.4 and 3.
+
+    """
+
+    def __init__(
+        self,
+        k: int = 25,
+        equation: Equation | None = None,
+        bandwidth: float | Literal["self-tuning"] = "self-tuning",
+        kernel: Kernel | None = None,
+    ) -> None:
+        super().__init__()
+        if not isinstance(k, int) or k < 1:
+            raise ValueError(f"k: received {k!r}; accepted is an integer >= 1")
+        if bandwidth != "self-tuning" and type(bandwidth) not in (int, float):
+            raise ValueError(
+                f"bandwidth: received {bandwidth!r}; accepted are 'self-tuning' and numbers"
+            )
+        self.k = k
+        self.equation = equation or Laplace()
+        radial = SelfTuning() if isinstance(bandwidth, str) else FixedBandwidth(bandwidth)
+        self.kernel = kernel or radial
+
+    def forward(self, features: Tensor, base_labels: Tensor) -> Tensor:
+        """Return u (q, c) at the unlabelled rows, differentiable in features and base labels.
+
+        Args:
+            features: (m + q, d) floating point, the m labelled rows first.
+            base_labels: (m, c) finite real numbers, one-hot rows for classification.
+
+        Raises:
+            NonFiniteError: if a feature or label is NaN or infinite.
+            ValueError: if shapes do not fit.
+
+        Warns:
+            RuntimeWarning: if the solve ends with a status other than ``CONVERGED``.
+
+        """
+        if not 1 <= len(base_labels) <= len(features):
+            raise ValueError(
+                f"base_labels: received {len(base_labels)} rows for {len(features)} features; "
+                "accepted is at least one labelled row, the labelled features standing first"
+            )
+        symmetrize: Literal["max"] | None = None if self.equation.directed else "max"
+        graph = knn_graph(features, self.k, self.kernel, symmetrize=symmetrize)
+        labeled = torch.arange(len(base_labels), device=features.device)
+        solution = solve_graph_equation(graph, base_labels, labeled, self.equation)
+        if solution.status is not Status.CONVERGED:
+            warnings.warn(f"graph equation {solution.status.value}", RuntimeWarning, stacklevel=2)
+        return solution.values[len(base_labels) :]
+
+
+def log_probabilities(values: Tensor) -> Tensor:
+    """Return log(max(u, 1e-8) / Σ_c max(u, 1e-8)) row by row, (n, c) to (n, c).
+
+    With τ > 0 the rows of u do not sum to 1, so u itself is not a probability. The order of the
+    classes is that of u.
+    """
+    clamped = values.clamp_min(_FLOOR)
+    return clamped.log() - clamped.sum(dim=1, keepdim=True).log()
+
+
+def value_loss(values: Tensor, labels: Tensor) -> Tensor:
+    """Return the layer's training loss −mean log(u_y + 1e-8), for u (n, c) and classes (n,).
+
+    On u itself, not on probabilities: normalising u first would remove much of what τ does. Rows
+    with class −1 are ignored; without any other the loss is 0.
+
+    Source: the GLL authors' code.
+    """
+    known = labels >= 0
+    # Rounding can make a u that is 0 slightly negative.
+    predicted = values[known].gather(1, labels[known, None]).clamp_min(0)
+    return -(predicted + _FLOOR).log().sum() / max(int(known.sum()), 1)

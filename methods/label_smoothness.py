@@ -1,0 +1,111 @@
+"""Label smoothness from layer to layer."""
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+from torch.nn import functional
+
+from lapbench.methods._activations import count_relus, observing_relus
+from lapbench.methods._protocol import Model, Term
+from lapbench.methods.graph import Cosine, knn_graph
+
+Power = Literal[1, 2, 3]
+Neighbors = Annotated[int, Field(ge=1)] | Literal["all"]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+class LabelSmoothness(Term):
+    r"""Label smoothness: bounds how much the smoothness of label signals changes layer by layer.
+
+    At the output of each of the d ReLU layers a graph joins the samples of a mini-batch, with the
+    cosine of their features as weight, and the labels have the smoothness σ_ℓ = tr(SᵀL_ℓ^m S), S
+    one-hot. The penalty is
+
+    .. math:: \gamma^m \frac{1}{d - 1} \sum_{\ell=2}^d |\sigma_\ell - \sigma_{\ell-1}|,
+
+    the absolute value outside the sum over classes. σ grows with the batch size b like b^{m+1}: it
+    is multiplied by (b₀/b)^{m+1}, so that γ means the same for all b.
+
+    Args:
+        gamma: γ.
+        power: m; 2 and 3 look at larger neighbourhoods.
+        k: neighbours of every sample by cosine, or ``"all"``, which is cheaper.
+        reference_batch_size: b₀, 100 in the paper.
+
+    Source: label-smoothness paper, sections 3.1 to 3.4, eq. 1, 4, 5 and 9, appendix B (γ = 0.01,
+    m = 2, all neighbours). The double sum of eq. 4 is twice its sᵀLs, which is what counts here.
+
+    """
+
+    gamma: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
+    power: Power = 2
+    k: Neighbors = "all"
+    reference_batch_size: Annotated[int, Field(ge=1)] = 100
+
+    def skip(self, model: Model) -> str | None:
+        """Return a reason where there are not two ReLU layers to compare."""
+        if (found := count_relus(model)) < 2:
+            return f"label_smoothness: the network has {found} nn.ReLU layer(s); it compares two"
+        return None
+
+    def penalty(self, model: Model, x: Tensor, y: Tensor, progress: float) -> Tensor:  # noqa: ARG002
+        """Return the penalty of a mini-batch; samples with y = −1 are left out of the graphs."""
+        sigma = smoothness_by_depth(model, x, y, self.power, self.k, self.reference_batch_size)
+        return self.gamma**self.power * sigma.diff().abs().mean()
+
+
+def smoothness_by_depth(
+    model: Model,
+    x: Tensor,
+    y: Tensor,
+    power: Power,
+    k: Neighbors = "all",
+    reference_batch_size: int = 100,
+) -> Tensor:
+    """Return σ_ℓ · (b₀/b)^{m+1} at every ReLU layer in its order, shape (layers,).
+
+    b is the number of samples with known class.
+    """
+    found: list[Tensor] = []
+    with observing_relus(model, lambda _, after: found.append(smoothness(after, y, power, k))):
+        model.features(x)
+    scale = reference_batch_size / max(int((y >= 0).sum()), 1)
+    return torch.stack(found) * scale ** (power + 1)
+
+
+def smoothness(features: Tensor, labels: Tensor, power: Power, k: Neighbors = "all") -> Tensor:
+    """Return σ = tr(SᵀL^m S) of classes on the cosine graph of features, a scalar.
+
+    L does not see the diagonal, so that of the full graph needs no matrix: with rows n_i of length
+    1, LS = deg·S − N(NᵀS) and deg = N(Nᵀ1).
+
+    Args:
+        features: (n, …) non-negative, those after a ReLU.
+        labels: (n,) classes; samples with −1 are no nodes of the graph.
+        power: m.
+        k: neighbours of every sample, joined if either is among the other's, or ``"all"``.
+
+    Source: label-smoothness paper, eq. 1 and 4.
+
+    """
+    known = labels >= 0
+    rows = features.flatten(1)[known]
+    if len(rows) < 2:
+        return 0 * rows.sum()
+    signals = functional.one_hot(labels[known]).to(rows.dtype)
+    if k == "all":
+        norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
+        rows = rows / torch.where(norms > 0, norms, 1)
+        degrees = rows @ rows.sum(dim=0)
+
+        def laplacian_product(values: Tensor) -> Tensor:
+            return degrees[:, None] * values - rows @ (rows.T @ values)
+    else:
+        laplacian_product = knn_graph(rows, k, Cosine()).laplacian_product
+    half = signals
+    for _ in range(power // 2):
+        half = laplacian_product(half)
+    return (half * (laplacian_product(half) if power % 2 else half)).sum()

@@ -1,0 +1,135 @@
+"""Training loss and validation accuracy over the epochs (GLL paper, figure 4).
+
+Needs: any suite with a method that also follows a graph learning layer while it trains, and so
+stores the curves `gll_loss` and `gll_validation_accuracy`.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from lapbench.reports.results import Results
+
+STYLES = {
+    "": ("-", "o", "its own"),
+    "gll_": ("--", "s", "gll on its features"),
+    "softmax_": ("-.", "D", "softmax on its features"),
+}
+LOSSES = {prefix: f"{prefix or 'training_'}loss" for prefix in STYLES}
+ACCURACIES = {prefix: f"{prefix}validation_accuracy" for prefix in STYLES}
+
+Means = dict[str, dict[str, np.ndarray[Any, Any]]]
+
+
+def draw(results: Results) -> Figure | None:
+    """Return one row of panels a task, backbone and training, or None without a GLL curve."""
+    rows = list(_rows(results))
+    if not rows:
+        return None
+    methods = [name for name in results.colors() if any(name in means for _, means in rows)]
+    height = max(0.4 + 3.0 * len(rows), 1.6 + 0.22 * len(methods))
+    longest = max(map(len, methods))
+    figure = Figure(figsize=(7.6 + 0.085 * longest, height), layout="constrained")
+    grid = figure.subplots(len(rows), 2, squeeze=False)
+    for (loss, accuracy), (title, means) in zip(grid, rows, strict=True):
+        # Lines that coincide, as those of a common first phase do, stay visible by their widths.
+        for method, width in zip(methods, np.linspace(2.4, 1.2, len(methods)), strict=True):
+            style = {"color": results.colors()[method], "linewidth": width}
+            _draw_method(loss, means.get(method, {}), LOSSES, style)
+            _draw_method(accuracy, means.get(method, {}), ACCURACIES, style, unit=100)
+        loss.set_title(title, loc="left", fontsize=10)
+        loss.set_ylabel("training loss")
+        if np.isfinite(loss.dataLim.minposy):
+            loss.set_yscale("log")
+        accuracy.set(ylabel="validation accuracy [%]")
+    for ax in grid.flat:
+        ax.set_xlabel("epoch")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+        ax.grid(alpha=0.3)
+        seaborn.despine(ax=ax)
+    _add_legend(figure, {name: results.colors()[name] for name in methods}, _drawn(rows))
+    return figure
+
+
+def mean_over_repetitions(curves: Sequence[Sequence[float | None]]) -> np.ndarray[Any, Any]:
+    """Return the mean of each epoch over the repetitions measured then, NaN where none was."""
+    epochs = list(zip_longest(*curves))
+    mean: np.ndarray[Any, Any] = pd.DataFrame(epochs, dtype=float).mean(axis=1).to_numpy()
+    return mean
+
+
+def _rows(results: Results) -> Iterator[tuple[str, Means]]:
+    """Yield title and curves of each method where some method has a GLL curve."""
+    cells = results.records.drop_duplicates("key")
+    for names, group in cells.groupby(["task", "backbone", "training"], sort=False):
+        means = {
+            str(method): found
+            for method, rows in group.groupby("method")
+            if (found := _means(results, rows))
+        }
+        if any(name.startswith("gll_") for curves in means.values() for name in curves):
+            yield f"{', '.join(map(str, names))} training", means
+
+
+def _means(results: Results, cells: pd.DataFrame) -> dict[str, np.ndarray[Any, Any]]:
+    stored = [results.curves(str(key)) for key in cells["key"]]
+    found = {}
+    for name in (*LOSSES.values(), *ACCURACIES.values()):
+        curves = [curves[name] for curves in stored if curves.get(name)]
+        if curves and not np.isnan(mean := mean_over_repetitions(curves)).all():
+            found[name] = mean
+    return found
+
+
+def _draw_method(
+    ax: Axes,
+    means: dict[str, np.ndarray[Any, Any]],
+    names: dict[str, str],
+    style: dict[str, Any],
+    unit: float = 1,
+) -> None:
+    for prefix, name in names.items():
+        if name in means:
+            values = unit * means[name]
+            epochs = np.arange(1, len(values) + 1)
+            linestyle, marker, _ = STYLES[prefix]
+            (line,) = ax.plot(epochs, values, linestyle=linestyle, **style)
+            line.set(marker=marker, markersize=4, markevery=list(_alone(values)))
+
+
+def _alone(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return which values stand between gaps, where a line does not show them."""
+    known = np.pad(~np.isnan(values), 1)
+    return np.asarray(known[1:-1] & ~known[:-2] & ~known[2:])
+
+
+def _drawn(rows: Sequence[tuple[str, Means]]) -> set[str]:
+    return {name for _, means in rows for curves in means.values() for name in curves}
+
+
+def _add_legend(figure: Figure, colors: dict[str, Any], drawn: set[str]) -> None:
+    classifiers = [
+        _entry(label, color="black", linestyle=linestyle, marker=marker, markersize=4)
+        for prefix, (linestyle, marker, label) in STYLES.items()
+        if {LOSSES[prefix], ACCURACIES[prefix]} & drawn
+    ]
+    gap, title = _entry("", linestyle="none"), _entry("classifier", linestyle="none")
+    figure.legend(
+        handles=[*(_entry(name, color=colors[name]) for name in colors), gap, title, *classifiers],
+        title="method",
+        alignment="left",
+        loc="outside right center",
+        frameon=False,
+    )
+
+
+def _entry(label: str, **style: Any) -> Line2D:
+    return Line2D([], [], label=label, **style)
