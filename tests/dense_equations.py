@@ -101,12 +101,16 @@ def poisson(by_degree: bool) -> Residual:
     return residual
 
 
-def wnll(problem: Problem, values: Tensor) -> Tensor:
-    """Weights at the template are boosted before they are symmetrised."""
-    excess = len(values) / len(problem.labels) - 1
-    boost = 1 + excess * problem.is_labeled.double()
-    combined = problem.weights + boost.T * problem.weights.T
-    return boundary_problem()(replace(problem, weights=combined), values)
+def wnll(subtracted: float) -> Residual:
+    """Weights at the template are boosted, by |X|/|L| less a number, before they are added."""
+
+    def residual(problem: Problem, values: Tensor) -> Tensor:
+        excess = len(values) / len(problem.labels) - subtracted
+        boost = 1 + excess * problem.is_labeled.double()
+        combined = problem.weights + boost.T * problem.weights.T
+        return boundary_problem()(replace(problem, weights=combined), values)
+
+    return residual
 
 
 def solve_densely(problem: Problem, path: list[Residual]) -> Tensor:

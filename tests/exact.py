@@ -57,9 +57,9 @@ def laplace(tau: float, problem: Problem) -> Tensor:
     return hard(problem, joining(fractions(problem.weights)), tau)
 
 
-def wnll(problem: Problem) -> Tensor:
+def wnll(subtracted: int, problem: Problem) -> Tensor:
     weights, (at_labels, _) = fractions(problem.weights), labels_of(problem)
-    boost = Fraction(len(weights), len(problem.labels)) - 1
+    boost = Fraction(len(weights), len(problem.labels)) - subtracted
     # Where x is in the template too, the weight stands in no equation.
     return hard(problem, joining(weights + (1 + boost * at_labels.T) * weights.T), 0.0)
 
@@ -94,5 +94,6 @@ EXACT: dict[str, Callable[[Problem], Tensor]] = {
     "soft-tau": partial(soft, 0.5, 0.1),
     "poisson": partial(poisson, False),
     "poisson-degree": partial(poisson, True),
-    "wnll": wnll,
+    "wnll": partial(wnll, 1),
+    "wnll-ratio": partial(wnll, 0),
 }

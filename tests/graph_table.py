@@ -124,7 +124,8 @@ EQUATIONS = {
     "p10": p_laplace(10.0, 0.0, differences=False, values=1e-6),
     "poisson": Row(Poisson(), poisson(False)),
     "poisson-degree": Row(Poisson("degree"), poisson(True)),
-    "wnll": Row(WNLL(), wnll, directed=True, bounded=True),
+    "wnll": Row(WNLL(), wnll(1), directed=True, bounded=True),
+    "wnll-ratio": Row(WNLL("ratio"), wnll(0), directed=True, bounded=True),
     "user-linear": Row(GraphEquation(linear), boundary_problem(), bounded=True),
     "user-cubic": Row(
         GraphEquation(cubic, reaction), boundary_problem(cubic, reaction), anonymous=False

@@ -111,13 +111,13 @@ class TestPoisson:
 
 
 class TestWNLL:
-    def matrix(self) -> Tensor:
-        """C with w(y, x) boosted where y, and not x, is labelled; by loops."""
+    def matrix(self, factor: float = NODES / 4) -> Tensor:
+        """C with w(y, x) times a factor where y, and not x, is labelled; by loops."""
         weights = dense_graph(graph(directed=True))
         labeled, combined = LABELED.tolist(), torch.zeros_like(weights)
         for x in range(NODES):
             for y in range(NODES):
-                boost = NODES / 4 if x not in labeled and y in labeled else 1.0
+                boost = factor if x not in labeled and y in labeled else 1.0
                 combined[x, y] = weights[x, y] + boost * weights[y, x]
         return combined
 
@@ -130,9 +130,15 @@ class TestWNLL:
         )
         return values
 
-    def test_equals_a_dense_solve(self):
-        values = solve_graph_equation(graph(directed=True), LABELS, LABELED, WNLL()).values
-        assert relative_error(values, self.dense(self.matrix())) < 1e-10
+    @pytest.mark.parametrize(
+        ("equation", "factor"),
+        [(WNLL(), NODES / 4), (WNLL("ratio - 1"), NODES / 4), (WNLL("ratio"), 1 + NODES / 4)],
+        ids=["default", "ratio - 1", "ratio"],
+    )
+    def test_equals_a_dense_solve(self, equation: WNLL, factor: float):
+        """The factor is 1 + μ."""
+        values = solve_graph_equation(graph(directed=True), LABELS, LABELED, equation).values
+        assert relative_error(values, self.dense(self.matrix(factor))) < 1e-10
 
     def test_does_not_boost_the_symmetrised_weight(self):
         combined = dense_graph(graph(directed=True))
@@ -163,6 +169,7 @@ def test_source_of_another_shape_is_refused(source: Tensor):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
+        (lambda: WNLL("1"), r"label_weight: received '1'; accepted are 'ratio - 1' and 'ratio'"),
         (lambda: SoftConstraint(-1.0), r"strength: received -1\.0"),
         (lambda: SoftConstraint(0.0), r"strength: received 0\.0"),
         (lambda: SoftConstraint(1.0, -1.0), r"tau: received -1\.0"),

@@ -1,7 +1,7 @@
 """The weighted nonlocal Laplacian."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -16,23 +16,45 @@ class WNLL(Equation):
     r"""The weighted nonlocal Laplacian: Laplace learning with a stronger pull of the labels.
 
     .. math:: \sum_y c_{xy} (u(x) - u(y)) = f(x), \qquad
-              c_{xy} = w(x, y) + (1 + \mu [y \in L]) w(y, x), \qquad \mu = |X| / |L| - 1
+              c_{xy} = w(x, y) + (1 + \mu [y \in L]) w(y, x)
 
-    for x off the labelled nodes L, u = g on them. Prefer it to Laplace learning with few labels,
-    where their pull on the many others would be lost. Weights are directed: use
-    ``NeighborBandwidth`` and ``symmetrize=None``; only w(y, x) is boosted, and boosting the
-    symmetrised weight instead is another method. A graph without ``weights_reverse`` is symmetric.
+    for x off the labelled nodes L, u = g on them, with μ about |X|/|L|. Prefer it to Laplace
+    learning with few labels, where their pull on the many others would be lost. Weights are
+    directed: use ``NeighborBandwidth`` and ``symmetrize=None``; only w(y, x) is boosted, and
+    boosting the symmetrised weight instead is another method. A graph without
+    ``weights_reverse`` is symmetric.
 
-    Source: WNLL paper, eq. 5. The authors' code takes |X|/|L| without the −1.
+    Args:
+        label_weight: μ, ``"ratio - 1"`` for |X|/|L| − 1, eq. 5 as printed and the default, or
+            ``"ratio"`` for |X|/|L|, what the authors' code takes. On the pixels of MNIST (the
+            whole training set as template, exact neighbours, all test images at once)
+            ``"ratio - 1"`` is right on 97.24 % with the paper's (m, n) = (30, 15) and on 97.45 %
+            with (15, 15), ``"ratio"`` on 97.55 % and 97.77 %; the paper prints 97.74 %.
+
+    Raises:
+        ValueError: if the weight of the labels is another.
+
+    Source: WNLL paper, eq. 5, and the authors' code.
+
     """
 
     directed: ClassVar[bool] = True
+
+    label_weight: Literal["ratio - 1", "ratio"] = "ratio - 1"
+
+    def __post_init__(self) -> None:
+        if self.label_weight not in ("ratio - 1", "ratio"):
+            raise ValueError(
+                f"label_weight: received {self.label_weight!r}; accepted are 'ratio - 1' and "
+                "'ratio'"
+            )
 
     def pose(
         self, graph: SimilarityGraph, labels: Tensor, labeled: Tensor, source: Tensor
     ) -> Problem:
         """Return the problem of Laplace learning with the weights c."""
-        boost = graph.num_nodes / max(len(labeled), 1) - 1
+        ratio = graph.num_nodes / max(len(labeled), 1)
+        boost = ratio if self.label_weight == "ratio" else ratio - 1
         template = torch.zeros(graph.num_nodes, dtype=torch.bool, device=labeled.device)
         template[labeled] = True
         i, j = template[graph.edge_index]
