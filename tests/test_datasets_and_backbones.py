@@ -1,9 +1,8 @@
 """What every data set and backbone must do, over all that are discovered."""
 
-import numpy as np
 import pytest
 import torch
-from table import BACKBONES, DATASETS, create, small_task
+from table import BACKBONES, DATASETS, create, load_task, small_task
 
 from lapbench.datasets._task import Split, Task
 from lapbench.methods.backbones._protocol import Normalize
@@ -25,28 +24,26 @@ def rows(split: Split) -> set[bytes]:
 @pytest.mark.parametrize("name", DATASETS)
 class TestEveryDataset:
     def test_splits_share_no_sample(self, name: str):
-        task = create("datasets", name).load(np.random.default_rng(0))
+        task = load_task(name)
         train, validation, test = map(rows, (task.train, task.validation, task.test))
         assert not train & test
         assert not validation & (train | test)
 
     def test_repetitions_share_the_test_set_alone(self, name: str):
-        one, two, again = (
-            create("datasets", name).load(np.random.default_rng(seed)) for seed in (0, 1, 0)
-        )
+        one, two, again = (load_task(name, seed) for seed in (0, 1, 0))
         assert torch.equal(one.test.x, two.test.x)
         assert torch.equal(one.train.x, again.train.x)
         assert rows(one.validation) != rows(two.validation)
         assert rows(one.train) | rows(one.validation) == rows(two.train) | rows(two.validation)
 
     def test_every_class_is_in_every_split_in_proportion(self, name: str):
-        task = create("datasets", name).load(np.random.default_rng(0))
+        task = load_task(name)
         for split in (task.train, task.validation, task.test):
             shares = split.y.bincount(minlength=task.num_classes) / len(split)
             assert (shares - task.train.y.bincount() / len(task.train)).abs().max() < 0.02
 
     def test_inputs_are_float32_within_the_bounds(self, name: str):
-        task = create("datasets", name).load(np.random.default_rng(0))
+        task = load_task(name)
         assert task.train.x.dtype == torch.float32
         if task.bounds:
             low, high = task.bounds
@@ -56,7 +53,7 @@ class TestEveryDataset:
 def test_latent_classes_mix_as_documented():
     """The share of neighbours of another class is what makes the graph like a learned one."""
     for samples, expected in ((1100, 0.18), (2000, 0.164)):
-        task = create("datasets", "latent_classes", samples=samples).load(np.random.default_rng(0))
+        task = load_task("latent_classes", samples=samples)
         assert len(task.train) == samples
         assert len(task.validation) == len(task.test) == 200
         similarity = task.train.x @ task.train.x.T
@@ -66,7 +63,7 @@ def test_latent_classes_mix_as_documented():
 
 
 def test_digits_are_split_as_documented():
-    task = create("datasets", "digits").load(np.random.default_rng(0))
+    task = load_task("digits")
     assert (len(task.train), len(task.validation), len(task.test)) == (1077, 360, 360)
     assert task.input_shape == (1, 8, 8)
     assert task.num_classes == 10

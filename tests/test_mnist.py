@@ -1,0 +1,250 @@
+"""MNIST: its file format, what is wrong with files, and how they are split."""
+
+import gzip
+import math
+import re
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from table import create, load_task
+
+from lapbench.cli import main
+from lapbench.datasets import mnist
+from lapbench.datasets._files import DataError, MissingDataError
+from lapbench.datasets._published import draw_rows
+from lapbench.datasets._task import Task
+
+TRAIN, TEST = 300, 100
+NAMES = [
+    f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
+]
+
+
+def idx(array: np.ndarray) -> bytes:
+    """An array of bytes in the idx format, by its description."""
+    header = struct.pack(">HBB", 0, 0x08, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
+    return header + bytes(array.astype(np.uint8).flatten().tolist())
+
+
+def images(count: int, first: int) -> np.ndarray:
+    """Images that all differ: the number of each is written into its first two pixels."""
+    numbers = np.arange(first, first + count)
+    pixels = np.zeros((count, 28, 28), np.uint8)
+    pixels[:, 0, 0], pixels[:, 0, 1], pixels[:, 27, 27] = numbers // 256, numbers % 256, 255
+    return pixels
+
+
+@pytest.fixture
+def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a small MNIST of 300 and 100 images, gzipped; classes are 0, 1, …, 9, 0, …"""
+    folder = tmp_path / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("LAPBENCH_DATA", str(tmp_path))
+    monkeypatch.setattr(mnist, "_PUBLISHED", {"train": TRAIN, "t10k": TEST})
+    for part, count, first in (("train", TRAIN, 0), ("t10k", TEST, TRAIN)):
+        pixels, labels = idx(images(count, first)), idx(np.arange(count) % 10)
+        (folder / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(pixels))
+        (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels))
+    return folder
+
+
+def task(seed: int = 0, validation: int = 50, train_size: int | None = None) -> Task:
+    """The task of the small MNIST."""
+    options = {"validation": validation, "train_size": train_size}
+    loaded: Task = create("datasets", "mnist", **options).load(np.random.default_rng(seed))
+    return loaded
+
+
+def numbers(x: torch.Tensor) -> list[int]:
+    """The numbers written into images."""
+    first = (x[:, 0, 0, :2] * 255).round().int()
+    return (first[:, 0] * 256 + first[:, 1]).tolist()
+
+
+def unzip(path: Path) -> None:
+    """Replace a file by its content, as torchvision's layout has it."""
+    path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+    path.unlink()
+
+
+@pytest.mark.parametrize("unzipped", [0, 2, 4])
+def test_images_and_labels_are_read_in_their_order(raw: Path, unzipped: int):
+    """Gzipped, plain, or some of each."""
+    for name in NAMES[:unzipped]:
+        unzip(raw / f"{name}.gz")
+    loaded = task(validation=0)
+    for split, count, first in ((loaded.train, TRAIN, 0), (loaded.test, TEST, TRAIN)):
+        assert split.x.shape == (count, 1, 28, 28)
+        assert split.x.dtype == torch.float32
+        assert numbers(split.x) == list(range(first, first + count))
+        assert split.y.tolist() == [i % 10 for i in range(count)]
+        assert (split.x[:, 0, 27, 27] == 1).all()
+        assert (split.x[:, 0, 1:27] == 0).all()
+    assert loaded.num_classes == 10
+    assert loaded.bounds == (0.0, 1.0)
+
+
+def test_a_plain_file_goes_before_a_gzipped_one(raw: Path):
+    (raw / f"{NAMES[1]}").write_bytes(idx(np.arange(TRAIN)[::-1] % 10))
+    assert task(validation=0).train.y[:3].tolist() == [9, 8, 7]
+
+
+def test_without_validation_the_published_training_set_is_whole(raw: Path):  # noqa: ARG001
+    loaded = task(validation=0)
+    assert (len(loaded.train), len(loaded.validation), len(loaded.test)) == (TRAIN, 0, TEST)
+    assert loaded.validation.x.shape == (0, 1, 28, 28)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_each_class_has_its_share_of_every_draw(raw: Path, seed: int):
+    """The classes have 21, 23, …, 39 images here."""
+    labels = np.repeat(np.arange(10), np.arange(21, 40, 2))
+    (raw / f"{NAMES[1]}.gz").write_bytes(gzip.compress(idx(labels)))
+    share = np.bincount(labels) / TRAIN
+    for validation, train_size in ((50, None), (50, 40), (75, 225), (0, 12), (283, 17)):
+        loaded = task(seed, validation, train_size)
+        for split in (loaded.train, loaded.validation):
+            found = split.y.bincount(minlength=10).numpy()
+            assert np.abs(found - share * len(split)).max() <= 1
+        assert len(loaded.validation) == validation
+        assert len(loaded.train) == (train_size or TRAIN - validation)
+        assert not set(numbers(loaded.train.x)) & set(numbers(loaded.validation.x))
+
+
+def test_ten_samples_have_all_ten_classes(raw: Path):  # noqa: ARG001
+    loaded = task(validation=10, train_size=10)
+    assert (
+        sorted(loaded.train.y.tolist()) == sorted(loaded.validation.y.tolist()) == list(range(10))
+    )
+
+
+def test_repetitions_draw_others_and_one_repetition_the_same(raw: Path):  # noqa: ARG001
+    one, two, again = task(0, train_size=30), task(1, train_size=30), task(0, train_size=30)
+    assert numbers(one.train.x) == numbers(again.train.x)
+    assert numbers(one.train.x) != numbers(two.train.x)
+    assert numbers(one.validation.x) != numbers(two.validation.x)
+    assert torch.equal(one.test.x, two.test.x)
+
+
+def test_smaller_training_sets_are_parts_of_larger_ones_with_the_same_validation(raw: Path):  # noqa: ARG001
+    small, large, whole = (task(train_size=size) for size in (20, 90, None))
+    assert set(numbers(small.train.x)) < set(numbers(large.train.x)) < set(numbers(whole.train.x))
+    assert numbers(small.validation.x) == numbers(whole.validation.x)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"validation": -1}, "greater than or equal to 0"),
+        ({"train_size": 9}, "greater than or equal to 10"),
+        ({"validation": 59_991}, "validation = 59991 leaves 9 of 60000 .* needs 10; lower"),
+        ({"validation": 1, "train_size": 60_000}, "leaves 59999 of 60000 .* needs 60000; lower"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(options: dict[str, int], message: str):
+    with pytest.raises(ValueError, match=message):
+        create("datasets", "mnist", **options)
+
+
+@pytest.mark.parametrize(("validation", "train_size"), [(-1, 5), (11, None), (3, 8), (3, -1)])
+def test_more_rows_than_there_are_cannot_be_drawn(validation: int, train_size: int | None):
+    with pytest.raises(ValueError, match=f"validation = {validation} and .* for 10 samples"):
+        draw_rows(np.arange(10, dtype=np.uint8), validation, train_size, np.random.default_rng(0))
+
+
+def test_missing_files_are_all_named_with_the_remedy(raw: Path):
+    (raw / f"{NAMES[0]}.gz").unlink()
+    (raw / f"{NAMES[3]}.gz").unlink()
+    with pytest.raises(MissingDataError) as error:
+        task()
+    message = str(error.value)
+    assert message.startswith("MNIST: 2 of 4 files are not there:\n")
+    for name in NAMES:
+        assert (f"{raw / name}, nor {raw / name}.gz" in message) == (name in (NAMES[0], NAMES[3]))
+    assert f"set the environment variable LAPBENCH_DATA (now {raw.parents[1]})" in message
+    assert f"the folder that has MNIST/raw/{NAMES[0]}" in message
+
+
+@pytest.mark.parametrize(("cache", "place"), [("cache", "cache/lapbench"), ("", ".cache/lapbench")])
+def test_without_the_variable_the_cache_folder_is_looked_at(
+    raw: Path, monkeypatch: pytest.MonkeyPatch, cache: str, place: str
+):
+    home = raw.parents[1]
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / cache) if cache else "")
+    monkeypatch.delenv("LAPBENCH_DATA")
+    with pytest.raises(MissingDataError, match=re.escape(f"{home}/{place}/MNIST/raw/{NAMES[0]}")):
+        task()
+    (home / place).mkdir(parents=True)
+    (home / "MNIST").rename(home / place / "MNIST")
+    assert len(task().test) == TEST
+
+
+WHOLE = idx(np.arange(TRAIN) % 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (f"{NAMES[1]}.gz", gzip.compress(WHOLE)[:-20], "is no whole gzip file .*ended before"),
+        (f"{NAMES[1]}.gz", WHOLE, "is no whole gzip file .*Not a gzipped file"),
+        (f"{NAMES[1]}.gz", b"\x1f\x8b\x08" + bytes(90), "is no whole gzip file"),
+        (NAMES[1], b"", r"bytes \(none\) of 0; accepted are 00 00 08 01"),
+        (NAMES[1], WHOLE[:7], "bytes 00 00 08 01 of 7; accepted are 00 00 08 01"),
+        (NAMES[1], b"<htm" + WHOLE, "bytes 3c 68 74 6d of 312; accepted are 00 00 08 01"),
+        (NAMES[1], idx(images(2, 0)), "bytes 00 00 08 03 .*accepted are 00 00 08 01"),
+        (NAMES[1], WHOLE[:-1], "holds 299 bytes of data, but its header announces 300"),
+        (NAMES[1], WHOLE + b"\0", "holds 301 bytes of data, but its header announces 300"),
+        (NAMES[1], idx(np.arange(299) % 10), r"of shape \(299,\); accepted is \(300,\)"),
+        (NAMES[1], idx(np.arange(TRAIN) % 11), "holds the label 10; accepted are 0..9"),
+        (NAMES[2], idx(images(101, 0)), r"shape \(101, 28, 28\); accepted is \(100, 28, 28\)"),
+        (
+            NAMES[2],
+            struct.pack(">HBB3I", 0, 8, 3, 2**32 - 1, 2**32 - 1, 2**32 - 1) + bytes(9),
+            f"holds 9 bytes of data, but its header .* = {math.prod([2**32 - 1] * 3)}",
+        ),
+        (NAMES[2], idx(np.zeros((TEST, 27, 28))), r"shape \(100, 27, 28\); accepted is \(100, 28"),
+    ],
+)
+def test_damaged_file_is_named_with_what_is_wrong(
+    raw: Path, name: str, content: bytes, message: str
+):
+    (raw / name).write_bytes(content)
+    with pytest.raises(DataError, match=f"{re.escape(str(raw / name))} .*{message}") as error:
+        task()
+    assert not isinstance(error.value, MissingDataError)
+    assert "; put the original file there" in str(error.value)
+
+
+def test_missing_files_end_a_run_before_it_starts_with_a_message(
+    tiny_suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("LAPBENCH_DATA", str(tmp_path / "nowhere"))
+    text = tiny_suite.read_text().replace("two_moons.samples = 160\n", "")
+    tiny_suite.write_text(text.replace('"two_moons"', '"mnist"'))
+    ran = CliRunner().invoke(main, ["run", str(tiny_suite), "--results", str(tmp_path / "results")])
+    assert isinstance(ran.exception, SystemExit)
+    assert ran.exit_code > 0
+    assert ran.output.startswith("Error: MNIST: 4 of 4 files are not there:")
+    assert "Traceback" not in ran.output
+    assert not (tmp_path / "results").exists()
+
+
+def test_real_files_are_those_that_were_published():
+    """Skipped where they are not."""
+    loaded = load_task("mnist", validation=0)
+    train = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    test = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert loaded.train.x.shape == (60_000, 1, 28, 28)
+    assert loaded.test.x.shape == (10_000, 1, 28, 28)
+    assert loaded.train.y.bincount().tolist() == train
+    assert loaded.test.y.bincount().tolist() == test
+    assert loaded.train.y[:5].tolist() == [5, 0, 4, 1, 9]
+    assert loaded.test.y[:5].tolist() == [7, 2, 1, 0, 4]
+    # The mean and deviation that are used to normalise MNIST everywhere.
+    assert float(loaded.train.x.mean()) == pytest.approx(0.1307, abs=5e-5)
+    assert float(loaded.train.x.std()) == pytest.approx(0.3081, abs=5e-5)
