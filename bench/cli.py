@@ -96,11 +96,18 @@ def run(
             retry=not no_retry,
         )
         if dry_run:
+            from lapbench.frame import name_cells
+
+            names = name_cells(job.plan.cells)
+            texts = {
+                planned.key: f"{name['task']}  {name['backbone']}  {name['method']}"
+                for planned, name in zip(job.plan.cells, names, strict=True)
+            }
             for planned in job.missing:
                 cell = planned.cell
                 click.echo(
-                    f"{planned.key}  {cell.dataset.name}  {cell.backbone.name}  "
-                    f"{cell.method.name}  {cell.training}  repetition {cell.repetition}"
+                    f"{planned.key}  {texts[planned.key]}  {cell.training}  "
+                    f"repetition {cell.repetition}"
                 )
             click.echo(f"{len(job.missing)} of {len(job.selected)} cells would run")
             return

@@ -56,7 +56,7 @@ def read_planned(folder: ResultsFolder) -> dict[str, Record]:
 def tidy(plan: Plan, records: dict[str, Record]) -> pd.DataFrame:
     """Return the numbers of planned cells as a tidy frame; see :func:`load_records`."""
     rows = []
-    for planned, names in zip(plan.cells, _names(plan.cells), strict=True):
+    for planned, names in zip(plan.cells, name_cells(plan.cells), strict=True):
         record = records.get(planned.key)
         fixed = {
             **names,
@@ -93,7 +93,7 @@ def _numbers(record: Record) -> Iterable[dict[str, Any]]:
             }
 
 
-def _names(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
+def name_cells(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
     """Return task, backbone and method of each cell, with the parameters that tell them apart."""
     rates = {cell.cell.budget.learning_rate for cell in cells}
     columns = {

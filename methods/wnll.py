@@ -48,8 +48,8 @@ class WNLL(Head):
     the graph in prediction (semi-supervised learning, approach I).
 
     Args:
-        k: m, neighbours of every node.
-        bandwidth_rank: n; the distance to the n-th neighbour is the bandwidth.
+        k: m, true neighbours of every node; the paper's 30 counts the node itself.
+        bandwidth_rank: n; the distance to the n-th neighbour is the bandwidth. Likewise.
         label_weight: weight of the labels, |X|/|X_te| − 1 (``"ratio - 1"``, eq. 5) or |X|/|X_te|
             (``"ratio"``, the authors' code).
         gradient: of the second stage, ``"surrogate"``, or ``"exact"`` by the adjoint equation. It

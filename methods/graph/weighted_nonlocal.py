@@ -29,7 +29,9 @@ class WNLL(Equation):
             ``"ratio"`` for |X|/|L|, what the authors' code takes. On the pixels of MNIST (the
             whole training set as template, exact neighbours, all test images at once)
             ``"ratio - 1"`` is right on 97.24 % with the paper's (m, n) = (30, 15) and on 97.45 %
-            with (15, 15), ``"ratio"`` on 97.55 % and 97.77 %; the paper prints 97.74 %.
+            with (15, 15), ``"ratio"`` on 97.55 % and 97.77 %; the paper prints 97.74 %. Both
+            numbers count the point itself, so that the first is k = 29 and rank 14 here; with
+            k = 30 and rank 15 it is 97.20 % and 97.55 %, with 15 and 15 97.51 % and 97.73 %.
 
     Raises:
         ValueError: if the weight of the labels is another.
