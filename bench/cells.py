@@ -13,6 +13,7 @@ from pydantic.dataclasses import dataclass
 from lapbench import discovery
 from lapbench.adversarial import PGD
 from lapbench.datasets._task import Split, Task
+from lapbench.errors import LapbenchError
 from lapbench.methods._protocol import Budget, Head, Model, Term
 from lapbench.seeds import Seeds
 
@@ -117,7 +118,7 @@ class Cell:
         """Return the task with the training and validation samples of this repetition.
 
         Raises:
-            ValueError: if fewer samples than classes, or more than there are, keep their class.
+            LapbenchError: if fewer samples than classes, or more than there are, keep their class.
 
         """
         task: Task = self.dataset.create("datasets").load(self.seeds.stream("split"))
@@ -132,8 +133,8 @@ class Cell:
             backbone = self.backbone.create("backbones").build(task)
             torch.manual_seed(self.seeds.integer("head"))
             model = self.method.create_head().build(backbone, task)
-        for term in self.method.create_terms():
-            term.prepare(model)
+            for term in self.method.create_terms():
+                term.prepare(model)
         return model
 
     def key(self, data_hash: str) -> str:
@@ -152,7 +153,7 @@ def keep_labels(task: Task, count: int, rng: np.random.Generator) -> Task:
     y = task.train.y
     known = int((y >= 0).sum())
     if not task.num_classes <= count <= known:
-        raise ValueError(
+        raise LapbenchError(
             f"labeled: received {count}; {task.name} has {task.num_classes} classes and {known} "
             f"labelled training samples, accepted are {task.num_classes}..{known}"
         )

@@ -14,8 +14,10 @@ import numpy as np
 import torch
 
 from lapbench.cells import Cell
-from lapbench.datasets._task import Task
+from lapbench.datasets._task import Split, Task
+from lapbench.errors import LapbenchError
 from lapbench.evaluate import evaluate
+from lapbench.methods._activations import count_relus
 from lapbench.methods._protocol import Model
 from lapbench.methods.graph import NonFiniteError
 from lapbench.methods.label_smoothness import Power, smoothness_by_depth
@@ -23,6 +25,8 @@ from lapbench.provenance import provenance
 from lapbench.records import SCHEMA, PlannedCell, Record, Timing
 from lapbench.timing import StepClock, time_stages
 from lapbench.train import DivergedError, Epoch, Recipe, train
+
+_SMOOTHNESS_BATCH = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +72,9 @@ def _attempt(cell: Cell, record: Record, on_epoch: Callable[[Epoch], None]) -> O
         head, terms = cell.method.create_head(), cell.method.create_terms()
         if reason := head.skip(task):
             return Outcome(replace(record, status="skipped", reason=reason))
+        name = cell.evaluation.split
+        if not len(getattr(task, name)):
+            raise LapbenchError(f"evaluation.split: {task.name} has no {name} samples")
         task = task.to(cell.device)
         model = cell.build_model(task).to(cell.device)
         for term in terms:
@@ -90,10 +97,10 @@ def _attempt(cell: Cell, record: Record, on_epoch: Callable[[Epoch], None]) -> O
         train(model, task, cell.budget, cell.seeds, batch_size, observe, recipe, clock.step)
         seconds = time.perf_counter() - start
         model.finish(task, cell.seeds.stream("finish"))
-        name = cell.evaluation.split
         metrics = evaluate(model, getattr(task, name), name, batch_size)
-        for power in cell.evaluation.smoothness_powers:
-            arrays[f"smoothness_{power}"] = _smoothness(model, task, power)
+        if count_relus(model):
+            for power in cell.evaluation.smoothness_powers:
+                arrays[f"smoothness_{power}"] = _smoothness(model, task.train, power)
         for metric in metrics:
             if not math.isfinite(metric.value):
                 raise DivergedError(f"{metric.metric} of the trained model is {metric.value}")
@@ -117,10 +124,14 @@ def _append(curves: dict[str, list[float | None]], epoch: Epoch) -> None:
 
 
 @torch.no_grad()
-def _smoothness(model: Model, task: Task, power: Power) -> np.ndarray[Any, Any]:
+def _smoothness(model: Model, train: Split, power: Power) -> np.ndarray[Any, Any]:
+    """Return label smoothness (batches, layers) on full batches of known samples, or on all."""
     model.eval()
-    batches = zip(task.train.x.split(100), task.train.y.split(100), strict=True)
-    rows = [smoothness_by_depth(model, x, y, power) for x, y in batches if len(y) == 100]
+    known = train.y >= 0
+    x, y = train.x[known], train.y[known]
+    full = len(y) // _SMOOTHNESS_BATCH * _SMOOTHNESS_BATCH or len(y)
+    batches = zip(x[:full].split(_SMOOTHNESS_BATCH), y[:full].split(_SMOOTHNESS_BATCH), strict=True)
+    rows = [smoothness_by_depth(model, *batch, power) for batch in batches]
     return torch.stack(rows).cpu().numpy()
 
 

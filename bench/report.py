@@ -96,7 +96,8 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
     repetitions = 1 + max(cell.repetition for cell in cells)
     attacks = _distinct(_pgd(cell.pgd) for cell in cells if cell.pgd)
     lines = [
-        f"Budget: {'; '.join(budgets)}. The weights are those of the last epoch.",
+        f"Budget: {'; '.join(budgets)}. Methods that train in phases share these epochs among "
+        "them. The weights are those of the last epoch.",
         f"Repetitions: {repetitions}, numbered from 0; intervals: 95 % by Student's t over them. "
         "Sampling error: the binomial standard error that the size of the split alone causes.",
         f"Evaluated on the {'; '.join(evaluations)}. Step: a training step over a step "
@@ -106,6 +107,9 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
         f"From: {'; '.join(origins) or 'no record yet'}.",
     ]
     lines += [f"Training pgd: {attack}." for attack in attacks]
+    labeled = _distinct(str(cell.labeled) for cell in cells if cell.labeled)
+    if labeled:
+        lines.append(f"Training samples that keep their class: {', '.join(labeled)}.")
     warned = Counter(
         (record.cell.method.name, text) for record in records.values() for text in record.warnings
     )

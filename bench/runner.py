@@ -61,16 +61,23 @@ def select(
     cells = plan.cells
     asked = {"method": methods, "dataset": datasets, "training": training}
     for kind, names in asked.items():
-        wanted = [names] if isinstance(names, str) else names
-        known = sorted({_name(planned, kind) for planned in plan.cells})
+        wanted = [_canonical(name) for name in ([names] if isinstance(names, str) else names)]
+        known = {_canonical(_name(planned, kind)) for planned in plan.cells}
         for name in wanted:
             if name not in known:
                 raise SelectionError(
-                    f"{kind} {name!r} is not in suite {plan.suite}, which has: {', '.join(known)}"
+                    f"{kind} {name!r} is not in suite {plan.suite}, which has: "
+                    f"{', '.join(sorted(known))}"
                 )
         if wanted:
-            cells = [planned for planned in cells if _name(planned, kind) in wanted]
+            cells = [planned for planned in cells if _canonical(_name(planned, kind)) in wanted]
     return cells
+
+
+def _canonical(name: str) -> str:
+    """Return a name in one order of its parts, softmax left out where there are terms."""
+    parts = sorted(part.strip() for part in name.split("+"))
+    return " + ".join([part for part in parts if part != "softmax"] or parts)
 
 
 def _name(planned: PlannedCell, kind: str) -> str:

@@ -1,12 +1,12 @@
 """Suites: TOML files that say which cells to run, checked as a whole."""
 
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic.dataclasses import dataclass as validated
 
 from lapbench import discovery
@@ -17,6 +17,7 @@ from lapbench.methods._protocol import Budget
 from lapbench.suite_entries import Entry, check, method_entry, task_entry
 
 Training = Literal["natural", "pgd"]
+NATURAL: Training = "natural"
 
 
 class SuiteError(LapbenchError):
@@ -70,6 +71,10 @@ class Suite:
         ]
 
 
+def _as_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
 @validated(frozen=True, config=STRICT)
 class _File:
     """The fields of a suite file; the entries of tasks and methods are checked apart."""
@@ -78,15 +83,13 @@ class _File:
     tasks: Annotated[list[Any], Field(min_length=1)]
     methods: Annotated[list[Any], Field(min_length=1)]
     budget: Budget
-    training: Training | list[Training] = "natural"
+    training: Annotated[list[Training], BeforeValidator(_as_list), Field(min_length=1)] = field(
+        default_factory=lambda: [NATURAL]
+    )
     pgd: PGD | None = None
     evaluation: Evaluation = Field(default_factory=Evaluation)
     seeds: Annotated[int, Field(ge=1)] = 5
     threads: Annotated[int, Field(ge=1)] = 1
-
-    def all_training(self) -> list[Training]:
-        """Return the kinds of training as a list."""
-        return self.training if isinstance(self.training, list) else [self.training]
 
 
 def load_suite(name_or_path: str | Path) -> Suite:
@@ -111,13 +114,15 @@ def load_suite(name_or_path: str | Path) -> Suite:
     mistakes: list[str] = []
     file = check(_File, content, "", mistakes)
     tasks = [task_entry(entry, place, mistakes) for place, entry in _entries(content, "tasks")]
-    methods = [
+    entries = [
         method_entry(entry, place, mistakes) for place, entry in _entries(content, "methods")
     ]
+    budget = file.budget if file else Budget(epochs=1)
+    methods = [entry and (entry[0], replace(budget, **entry[1])) for entry in entries]
     _refuse_repeated(tasks, "tasks", mistakes)
     _refuse_repeated(methods, "methods", mistakes)
     if file:
-        _refuse_repeated(file.all_training(), "training", mistakes)
+        _refuse_repeated(file.training, "training", mistakes)
         mistakes += _contradictions(file)
     if mistakes or file is None:
         count = f"{len(mistakes)} mistake{'s' if len(mistakes) != 1 else ''}"
@@ -128,8 +133,8 @@ def load_suite(name_or_path: str | Path) -> Suite:
         seeds=file.seeds,
         threads=file.threads,
         tasks=[task for task in tasks if task],
-        methods=[(entry[0], replace(file.budget, **entry[1])) for entry in methods if entry],
-        training=file.all_training(),
+        methods=[method for method in methods if method],
+        training=file.training,
         pgd=file.pgd,
         evaluation=file.evaluation,
     )
@@ -137,17 +142,14 @@ def load_suite(name_or_path: str | Path) -> Suite:
 
 def _contradictions(file: _File) -> list[str]:
     """Return the mistakes that lie between the fields of a suite."""
-    training = file.all_training()
     found = [
         f"evaluation.snapshot_epochs: received {epoch}; the last epoch is {file.budget.epochs}"
         for epoch in file.evaluation.snapshot_epochs
         if epoch > file.budget.epochs
     ]
-    if not training:
-        found.append('training: received []; accepted are "natural", "pgd" and a list of them')
-    if "pgd" in training and file.pgd is None:
+    if "pgd" in file.training and file.pgd is None:
         found.append('pgd: missing; training = "pgd" needs a table with epsilon and step_size')
-    if "pgd" not in training and file.pgd is not None:
+    if "pgd" not in file.training and file.pgd is not None:
         found.append('pgd: not used; add training = "pgd" (or ["natural", "pgd"]), or leave it out')
     return found
 

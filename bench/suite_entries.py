@@ -1,7 +1,7 @@
 """The entries of a suite, checked one by one."""
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -51,15 +51,13 @@ def method_entry(
     parts = name.split("+") if isinstance(name, str) else [name]
     names = [part.strip() if isinstance(part, str) else part for part in parts]
     components = [_component("methods", part, table, f"{place}.name", mistakes) for part in names]
-    changes = {}
-    if "learning_rate" in table:
-        changes["learning_rate"] = table.pop("learning_rate")
-        check(Budget, {"epochs": 1, **changes}, f"{place}.", mistakes)
+    changes = {"learning_rate": table.pop("learning_rate")} if "learning_rate" in table else {}
     _refuse_rest(
         table, place, "name, learning_rate, and a table of options for each part", mistakes
     )
+    valid = check(Budget, {"epochs": 1, **changes}, f"{place}.", mistakes)
     found = [component for component in components if component]
-    if len(found) < len(components):
+    if len(found) < len(components) or valid is None:
         return None
     method = _compose(found, f"{place}.name", mistakes)
     return (method, changes) if method else None
@@ -138,6 +136,7 @@ def _is_alternative(step: int | str) -> bool:
 def _accepted_fields(kind: Any, steps: list[int | str]) -> str:
     for step in steps:
         kind = next(field.type for field in fields(kind) if field.name == step)
+        kind = next((option for option in get_args(kind) if is_dataclass(option)), kind)
     return (
         f"unknown field; accepted are {', '.join(field.name for field in fields(kind)) or 'none'}"
     )

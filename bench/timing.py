@@ -21,11 +21,11 @@ class StepClock:
     """Times every training step, and a step of softmax at the end of each epoch.
 
     Steps are timed where they happen, as their cost may change while a model learns. Softmax has
-    the cell's backbone and batch size, and a learning rate that leaves it as it is; its step comes
-    right after the epoch's, so that a busy machine slows both.
+    the cell's backbone, a batch as large as the epoch's largest, and a learning rate that leaves it
+    as it is; its step comes right after the epoch's, so that a busy machine slows both.
 
     Attributes:
-        step_seconds: median step of each epoch.
+        step_seconds: median of the steps of each epoch with the largest batch.
         softmax_step_seconds: one step of softmax after each epoch.
 
     """
@@ -36,29 +36,33 @@ class StepClock:
         self._softmax = softmax.build_model(task).to(cell.device).train()
         still = replace(cell.budget, learning_rate=1e-30, weight_decay=0.0)
         self._optimizer = make_optimizer(list(self._softmax.parameters()), still)
-        self._x = task.train.x[: cell.budget.batch_size]
-        self._y = task.train.y[: cell.budget.batch_size]
-        self._epoch: list[float] = []
+        known = task.train.y >= 0
+        self._x, self._y = task.train.x[known], task.train.y[known]
+        self._epoch: list[tuple[int, float]] = []
         self.step_seconds: list[float] = []
         self.softmax_step_seconds: list[float] = []
         for _ in range(_WARM_UP):
-            take_step(self._softmax, self._optimizer, self._x, self._y)
+            self._softmax_step(cell.budget.batch_size)
 
-    def step(self, step: Step) -> float:
+    def step(self, step: Step, samples: int) -> float:
         """Make a training step, timed, and return its loss."""
         start = self._now()
         loss = step()
-        self._epoch.append(self._now() - start)
+        self._epoch.append((samples, self._now() - start))
         return loss
 
     def end_epoch(self) -> None:
         """Time a step of softmax, after one that warms the caches, and close the epoch."""
-        take_step(self._softmax, self._optimizer, self._x, self._y)
+        largest = max(samples for samples, _ in self._epoch)
+        self._softmax_step(largest)
         start = self._now()
-        take_step(self._softmax, self._optimizer, self._x, self._y)
+        self._softmax_step(largest)
         self.softmax_step_seconds.append(self._now() - start)
-        self.step_seconds.append(median(self._epoch))
+        self.step_seconds.append(median(s for samples, s in self._epoch if samples == largest))
         self._epoch.clear()
+
+    def _softmax_step(self, samples: int) -> None:
+        take_step(self._softmax, self._optimizer, self._x[:samples], self._y[:samples])
 
     def _now(self) -> float:
         if self._device != "cpu":

@@ -18,6 +18,8 @@ from lapbench.seeds import Seeds
 Step = Callable[[], float]
 """Makes an optimiser step and returns the loss of its mini-batch."""
 
+RunStep = Callable[[Step, int], float]
+
 
 class DivergedError(Exception):
     """Training left the finite numbers; the message says where."""
@@ -61,7 +63,7 @@ def train(
     evaluation_batch_size: int,
     on_epoch: Callable[[Epoch], None],
     recipe: Recipe | None = None,
-    run_step: Callable[[Step], float] = lambda step: step(),
+    run_step: RunStep = lambda step, _: step(),
 ) -> None:
     """Train a model through its phases; its weights are those of the last epoch.
 
@@ -75,7 +77,7 @@ def train(
         evaluation_batch_size: samples per prediction in validation.
         on_epoch: called before the first epoch and after every one.
         recipe: terms and attack; by default none.
-        run_step: calls a step, to time it say.
+        run_step: calls a step on so many samples, to time it say.
 
     Raises:
         DivergedError: if a loss, or a feature that a graph is built from, is NaN or infinite.
@@ -147,11 +149,11 @@ def take_step(
 
 
 def _nonempty_phases(model: Model, budget: Budget) -> list[Phase]:
-    phases = [phase for phase in model.phases(budget) if phase.budget.epochs]
+    phases = model.phases(budget)
     total = sum(phase.budget.epochs for phase in phases)
     if phases and total != budget.epochs:
         raise ValueError(f"the phases have {total} epochs, the budget has {budget.epochs}")
-    return phases
+    return [phase for phase in phases if phase.budget.epochs]
 
 
 def _learning_rate_factor(budget: Budget) -> Callable[[int], float]:
@@ -168,15 +170,15 @@ def _batch_order(task: Task, seeds: Seeds, number: int, held_out: Tensor) -> Ten
 
 @contextmanager
 def _only_trainable(model: Model, phase: Phase) -> Iterator[None]:
-    """Freeze what a phase does not train; layers that hold nothing else keep their statistics."""
+    """Freeze what a phase does not train; modules that hold nothing else are in evaluation mode."""
     trained = {id(parameter) for parameter in phase.parameters}
     model.train()
     try:
+        for parameter in model.parameters():
+            parameter.requires_grad_(id(parameter) in trained)
         for module in model.modules():
-            own = list(module.parameters(recurse=False))
-            for parameter in own:
-                parameter.requires_grad_(id(parameter) in trained)
-            if own and not any(parameter.requires_grad for parameter in own):
+            held = list(module.parameters())
+            if held and not any(parameter.requires_grad for parameter in held):
                 module.eval()
         yield
     finally:
@@ -190,14 +192,15 @@ def _epoch(
     optimizer: torch.optim.Optimizer,
     recipe: Recipe | None,
     progress: float,
-    run_step: Callable[[Step], float],
+    run_step: RunStep,
 ) -> float:
     """Pass once over the batches of training rows and return the mean loss over the samples."""
     total = 0.0
     for rows in batches:
         x, y = task.train.x[rows], task.train.y[rows]
         total += len(rows) * run_step(
-            lambda x=x, y=y: take_step(model, optimizer, x, y, recipe, progress)  # type: ignore[misc]
+            lambda x=x, y=y: take_step(model, optimizer, x, y, recipe, progress),  # type: ignore[misc]
+            len(rows),
         )
     return total / sum(map(len, batches))
 

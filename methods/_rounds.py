@@ -6,7 +6,7 @@ from lapbench.methods._protocol import Budget
 
 
 def alternating_budgets(
-    budget: Budget, rounds: int, second_share: float, round_factor: float
+    budget: Budget, rounds: int, second_share: float, round_factor: float = 1.0
 ) -> list[tuple[Budget, Budget]]:
     """Divide the epochs of a budget into rounds of two stages, one epoch each at least.
 

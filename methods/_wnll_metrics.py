@@ -1,6 +1,6 @@
 """What is measured of a weighted nonlocal Laplacian beside its probabilities."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -20,16 +20,27 @@ def majority_vote(values: Sequence[Tensor]) -> Tensor:
 
 
 def gradient_cosines(
-    exact: Tensor, surrogate: Tensor, variables: dict[str, Tensor]
+    batches: Iterable[tuple[Tensor, Tensor, Tensor]], weights: Tensor
 ) -> dict[str, float]:
-    """Return the cosine between the gradients of two losses of equal value in each variable."""
-    tensors = list(variables.values())
-    one, two = (
-        torch.autograd.grad(loss, tensors, retain_graph=True) for loss in (exact, surrogate)
-    )
+    """Return the cosines between the gradients of two losses, over all batches together.
+
+    Args:
+        batches: the exact loss of each, the surrogate one, and the features X̂ that they are of.
+        weights: the weights of the buffer that made X̂.
+
+    """
+    found = [
+        [torch.autograd.grad(loss, [features, weights], retain_graph=True) for loss in losses]
+        for *losses, features in batches
+    ]
+    exact, surrogate = zip(*found, strict=True)
+    at_features = [torch.cat([g for g, _ in kind]) for kind in (exact, surrogate)]
+    at_weights = [torch.stack([g for _, g in kind]).sum(dim=0) for kind in (exact, surrogate)]
     return {
-        f"gradient_cosine_{name}": float(
-            functional.cosine_similarity(a.flatten(), b.flatten(), dim=0)
-        )
-        for name, a, b in zip(variables, one, two, strict=True)
+        "gradient_cosine_buffer_outputs": _cosine(*at_features),
+        "gradient_cosine_buffer_weights": _cosine(*at_weights),
     }
+
+
+def _cosine(one: Tensor, other: Tensor) -> float:
+    return float(functional.cosine_similarity(one.flatten(), other.flatten(), dim=0))

@@ -1,7 +1,6 @@
 """The graph learning layer: a graph equation as the classifier."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -19,6 +18,7 @@ from lapbench.methods._graph_learning_layer import (
     value_loss,
 )
 from lapbench.methods._protocol import Budget, GradientKind, Head, Model, Phase
+from lapbench.methods._rounds import alternating_budgets
 from lapbench.methods._stages import StagedPass
 from lapbench.methods.graph import Laplace, nearest_neighbors
 from lapbench.methods.softmax import cross_entropy
@@ -52,8 +52,8 @@ class GLL(Head):
             certain of their graph neighbours, which keeps the base samples apart.
         softmax_share: share of the epochs, the first, in which a linear layer with softmax is
             trained instead; 0.5 and 0.75 are the paper's GLL-50 and GLL-75, 1 predicts by the graph
-            from features that softmax learned. Loss and validation accuracy of both classifiers
-            are then stored after each epoch.
+            from features that softmax learned. Between 0 and 1 each kind has an epoch at least.
+            Loss and validation accuracy of both classifiers are then stored after each epoch.
 
     Source: GLL paper, sections 2, 3 and 4.2, appendix A (which scores all samples together; here
     each class has its share, so that none is lost); loss and normalisation as in the authors' code.
@@ -143,11 +143,14 @@ class _GLLModel(Model):
         return value_loss(self.solve(x), y)
 
     def phases(self, budget: Budget) -> list[Phase]:
-        first = round(self.head.softmax_share * budget.epochs)
+        share = self.head.softmax_share
         backbone = list(self.backbone.parameters())
+        if share in (0, 1):
+            return [Phase("softmax" if share else "gll", budget, list(self.parameters()))]
+        ((first, second),) = alternating_budgets(budget, 1, 1 - share)
         return [
-            Phase("softmax", replace(budget, epochs=first), list(self.parameters())),
-            Phase("gll", replace(budget, epochs=budget.epochs - first), backbone),
+            Phase("softmax", first, list(self.parameters())),
+            Phase("gll", second, backbone),
         ]
 
     def start_phase(self, phase: Phase) -> None:

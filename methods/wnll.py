@@ -231,27 +231,25 @@ class _WNLLModel(Model):
     def measure(self, split: Split, batch_size: int) -> dict[str, float]:
         """Return the vote where the template has several batches, and the gradients' cosines.
 
-        The cosines are those of the loss of the first batch, in X̂ and in the buffer's weights;
-        without a trained linear branch there is no surrogate to compare.
+        Without a trained linear branch there is no surrogate to compare.
         """
+        batches = list(zip(split.x.split(batch_size), split.y.split(batch_size), strict=True))
         found = {}
         if _batch_count(self.template.y, self.head.template_batch_size) > 1:
             with torch.no_grad():
-                given = [
-                    majority_vote(self._template_values(self.features(x)))
-                    for x in split.x.split(batch_size)
-                ]
+                given = [majority_vote(self._template_values(self.features(x))) for x, _ in batches]
             right = torch.cat(given) == split.y
             found["majority_vote_accuracy"] = float(right.double().mean())
         if self.head.rounds:
-            features, y = self.features(split.x[:batch_size]), split.y[:batch_size]
-            weights = next(self.buffer.parameters())
-            found |= gradient_cosines(
-                cross_entropy(self._mean(features), y),
-                cross_entropy(self._surrogate(features), y),
-                {"buffer_outputs": features, "buffer_weights": weights},
-            )
+            losses = (self._both_losses(x, y) for x, y in batches)
+            found |= gradient_cosines(losses, next(self.buffer.parameters()))
         return found
+
+    def _both_losses(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the summed loss with exact and with surrogate gradient, and the features X̂."""
+        features = self.features(x)
+        exact, surrogate = self._mean(features), self._surrogate(features)
+        return len(y) * cross_entropy(exact, y), len(y) * cross_entropy(surrogate, y), features
 
     def get_extra_state(self) -> dict[str, Tensor]:
         return self.rows

@@ -58,8 +58,8 @@ def _rows(cells: pd.DataFrame, verdict: str) -> list[dict[str, Any]]:
         "cells_planned": cells["key"].nunique(),
     }
     rows = []
-    found = [str(metric) for metric in cells["metric"].dropna().unique()]
-    own = [m for m in found if m not in METRICS + SECONDS and not m.startswith("stage: ")]
+    measured = [str(metric) for metric in cells["metric"].dropna().unique()]
+    own = [m for m in measured if m not in METRICS + SECONDS and not m.startswith("stage: ")]
     for metric in METRICS + own:
         values = _values(cells, metric)
         if values.empty and metric != "accuracy":
@@ -130,7 +130,9 @@ def unfinished(records: pd.DataFrame) -> list[str]:
     """Return a line for every planned cell without a result: status, reason, how to see more."""
     cells = records[records["status"] != "ok"].drop_duplicates("key")
     return [
-        f"{cell.method} on {cell.task}, repetition {cell.repetition}: {cell.status}"
+        f"{cell.method} on {cell.task}"
+        + (f" ({cell.training} training)" if cell.training != "natural" else "")
+        + f", repetition {cell.repetition}: {cell.status}"
         + (
             f" ({str(cell.reason).splitlines()[0]}); lapbench show {cell.key}"
             if cell.status != "not run"

@@ -97,13 +97,13 @@ def test_snapshot_after_the_last_epoch_is_a_mistake(tiny_suite: Path):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["defualt"], 2, "unknown suite 'defualt'; known are: default, "),
+        (["defualt"], 2, "unknown suite 'defualt'; known are: adv"),
         (
             ["nowhere/suite.toml"],
             2,
             "there is no file nowhere/suite.toml; give the path of",
         ),
-        (["."], 2, "unknown suite '.'; known are: default"),
+        (["."], 2, "unknown suite '.'; known are: adv"),
         (["default", "--device", "cuda:99"], 2, "GPU(s); use --device cpu"),
         (["default", "--methods", "softmax,glll"], 2, "method 'glll' is not in suite default"),
         (["default", "--datasets", "mnist"], 2, "dataset 'mnist' is not in suite default"),
@@ -130,7 +130,8 @@ def test_text_that_is_no_toml_is_explained(tmp_path: Path):
 def test_suites_that_come_with_lapbench_are_valid(name: str):
     suite = load_suite(name)
     assert suite.name == name
-    assert len(suite.cells("cpu")) == suite.seeds * len(suite.tasks) * len(suite.methods)
+    entries = len(suite.tasks) * len(suite.methods) * len(suite.training)
+    assert len(suite.cells("cpu")) == suite.seeds * entries
 
 
 def test_text_in_another_encoding_is_explained(tmp_path: Path):
@@ -164,9 +165,11 @@ def test_suite_of_the_readme_is_valid(tmp_path: Path):
     readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
     path = tmp_path / "suite.toml"
     path.write_text(readme.split("```toml\n")[1].split("```")[0], encoding="utf-8")
-    assert len(load_suite(path).cells("cpu")) == 10
+    assert len(load_suite(path).cells("cpu")) == 15
 
 
 def test_unknown_name_of_any_kind_is_explained():
-    with pytest.raises(UnknownNameError, match="unknown suite 'x'; known are: default"):
+    with pytest.raises(
+        UnknownNameError, match="unknown suite 'x'; known are: adversarial-training, "
+    ):
         load_suite("x")
