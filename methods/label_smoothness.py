@@ -35,12 +35,12 @@ class LabelSmoothness(Term):
         k: neighbours of every sample by cosine, or ``"all"``, which is cheaper.
         reference_batch_size: b₀, 100 in the paper.
 
-    Source: label-smoothness paper, sections 3.1 to 3.4, eq. 1, 4, 5 and 9, appendix B (γ = 0.01,
-    m = 2, all neighbours). The double sum of eq. 4 is twice its sᵀLs, which is what counts here.
+    Source: label-smoothness paper, sections 3.1 to 3.4, eq. 1, 4, 5 and 9, appendix B: γ = 0.01,
+    m = 2 and all neighbours, for a network with batch normalisation. The double sum of eq. 4 is twice its sᵀLs, which is what counts here.
 
     """
 
-    gamma: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
+    gamma: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.001
     power: Power = 2
     k: Neighbors = "all"
     reference_batch_size: Annotated[int, Field(ge=1)] = 100

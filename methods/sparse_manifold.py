@@ -46,7 +46,7 @@ class SparseManifold(Term):
 
     """
 
-    gamma_intrinsic: NonNegative = 0.01
+    gamma_intrinsic: NonNegative = 0.1
     gamma_hamming: NonNegative = 100.0
     epsilon: Positive = 8 / 255
     alpha: Positive = 8.0

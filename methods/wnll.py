@@ -48,7 +48,7 @@ class WNLL(Head):
     the graph in prediction (semi-supervised learning, approach I).
 
     Args:
-        k: m, true neighbours of every node; the paper's 30 counts the node itself.
+        k: m, true neighbours of every node; the paper's m counts the node itself.
         bandwidth_rank: n; the distance to the n-th neighbour is the bandwidth. Likewise.
         label_weight: weight of the labels, |X|/|X_te| − 1 (``"ratio - 1"``, eq. 5) or |X|/|X_te|
             (``"ratio"``, the authors' code).
@@ -64,19 +64,20 @@ class WNLL(Head):
             class would otherwise be missing from one of them.
         buffer: whether there is one; False needs rounds = 0, as it is all that stage two trains.
 
-    Source: WNLL paper, sections 2 and 3.1 to 3.3, algorithms 1 and 2; section 4 for N = 2, the
-    factor 1/5, and 400 and 5 epochs with batches of 128 and 2,000 and rates 0.05 and 0.0005.
+    Source: WNLL paper, sections 2 and 3.1 to 3.3, algorithms 1 and 2. Its section 4 has (m, n) =
+    (30, 15), N = 2, the factor 1/5, and 400 and 5 epochs a round with batches of 128 and 2,000 and
+    rates of 0.05 and 0.0005 (stochastic gradient descent); the defaults here are for small data.
 
     """
 
-    k: PositiveInteger = 30
-    bandwidth_rank: PositiveInteger = 15
+    k: PositiveInteger = 10
+    bandwidth_rank: PositiveInteger = 5
     label_weight: Literal["ratio - 1", "ratio"] = "ratio - 1"
     gradient: Literal["surrogate", "exact"] = "surrogate"
-    rounds: Annotated[int, Field(ge=0)] = 2
-    wnll_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    rounds: Annotated[int, Field(ge=0)] = 1
+    wnll_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
     wnll_batch_size: PositiveInteger = 500
-    wnll_learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5e-4
+    wnll_learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5e-5
     round_factor: Annotated[float, Field(gt=0, le=1)] = 0.2
     template_batch_size: PositiveInteger | Literal["all"] = 500
     buffer: bool = True

@@ -74,7 +74,7 @@ def build(task: Task, **options: Any) -> Any:
     """A model in float64 on a small network."""
     torch.manual_seed(0)
     backbone = MLP(width=8, feature_size=12).build(task)
-    head = WNLL(**{"k": NEIGHBORS, "bandwidth_rank": RANK, **options})
+    head = WNLL(**{"k": NEIGHBORS, "bandwidth_rank": RANK, "rounds": 2, **options})
     return head.build(backbone, task).double()
 
 

@@ -228,10 +228,10 @@ class TestPenalty:
         assert found.shape == ()
         assert found.item() == pytest.approx(expected, rel=1e-10)
 
-    def test_default_strength_is_that_of_the_paper(self):
+    def test_default_power_is_that_of_the_paper(self):
         model, x, y = model_by_hand()
         found = LabelSmoothness(reference_batch_size=2).penalty(model, x, y, 0.0).item()
-        assert found == pytest.approx(0.01**2 * ((3.2 - 2) + 3.2) / 2, rel=1e-10)
+        assert found == pytest.approx(0.001**2 * ((3.2 - 2) + 3.2) / 2, rel=1e-10)
 
     @pytest.mark.parametrize("k", NEIGHBORS)
     @pytest.mark.parametrize("power", [1, 2, 3])
