@@ -15,6 +15,7 @@ from lapbench.adversarial import PGD
 from lapbench.datasets._task import Split, Task
 from lapbench.errors import LapbenchError
 from lapbench.methods._protocol import Budget, Head, Model, Term
+from lapbench.methods._smoothness import Power
 from lapbench.seeds import Seeds
 
 STRICT = ConfigDict(extra="forbid", strict=True)
@@ -86,7 +87,7 @@ class Evaluation:
     batch_size: Annotated[int, Field(ge=1)] = 500
     snapshot_epochs: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
     stages: bool = False
-    smoothness_powers: list[Literal[1, 2, 3]] = Field(default_factory=list)
+    smoothness_powers: list[Power] = Field(default_factory=list)
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -19,8 +19,8 @@ from lapbench.errors import LapbenchError
 from lapbench.evaluate import evaluate
 from lapbench.methods._activations import count_relus
 from lapbench.methods._protocol import Model
+from lapbench.methods._smoothness import Power, smoothness_by_depth
 from lapbench.methods.graph import NonFiniteError
-from lapbench.methods.label_smoothness import Power, smoothness_by_depth
 from lapbench.provenance import provenance
 from lapbench.records import SCHEMA, PlannedCell, Record, Timing
 from lapbench.timing import StepClock, time_stages
@@ -87,7 +87,7 @@ def _attempt(cell: Cell, record: Record, on_epoch: Callable[[Epoch], None]) -> O
             if epoch.number in cell.evaluation.snapshot_epochs:
                 arrays.update(_snapshot(model, task, epoch))
             if epoch.number:
-                clock.end_epoch()
+                clock.end_epoch(epoch.phase)
                 _append(record.curves, epoch)
             on_epoch(epoch)
 
@@ -106,6 +106,7 @@ def _attempt(cell: Cell, record: Record, on_epoch: Callable[[Epoch], None]) -> O
                 raise DivergedError(f"{metric.metric} of the trained model is {metric.value}")
         timing = Timing(
             seconds,
+            clock.phases,
             clock.step_seconds,
             clock.softmax_step_seconds,
             stages=time_stages(model, task, cell.device) if cell.evaluation.stages else {},

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from lapbench.cells import Cell, Method
+from lapbench.cells import Cell, Component
 from lapbench.records import Plan, PlannedCell, Record, ResultsFolder
 
 COLUMNS = [
@@ -75,10 +75,18 @@ def tidy(plan: Plan, records: dict[str, Record]) -> pd.DataFrame:
 def _numbers(record: Record) -> Iterable[dict[str, Any]]:
     yield from (asdict(metric) for metric in record.metrics)
     if record.timing and record.timing.step_seconds:
-        steps, softmax = record.timing.step_seconds, record.timing.softmax_step_seconds
+        steps = pd.DataFrame(
+            {
+                "phase": record.timing.phases,
+                "seconds": record.timing.step_seconds,
+                "softmax": record.timing.softmax_step_seconds,
+            }
+        )
+        steps["ratio"] = steps["seconds"] / steps["softmax"]
+        typical = steps.groupby("phase")[["ratio", "seconds"]].transform("median").mean()
         timings = {
-            "step_ratio": median(a / b for a, b in zip(steps, softmax, strict=True)),
-            "step_seconds": median(steps),
+            "step_ratio": float(typical["ratio"]),
+            "step_seconds": float(typical["seconds"]),
             "training_seconds": record.timing.training_seconds,
         }
         for metric, value in timings.items():
@@ -95,42 +103,43 @@ def _numbers(record: Record) -> Iterable[dict[str, Any]]:
 
 def name_cells(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
     """Return task, backbone and method of each cell, with the parameters that tell them apart."""
-    rates = {cell.cell.budget.learning_rate for cell in cells}
-    columns = {
-        "task": _tell_apart([_task(cell.cell) for cell in cells]),
-        "backbone": _tell_apart(
-            [(c.cell.backbone.name, c.cell.backbone.parameters) for c in cells]
-        ),
-        "method": _tell_apart([_method(cell.cell.method) for cell in cells]),
+    parts: dict[str, list[list[Component]]] = {
+        "task": [[_task(planned.cell)] for planned in cells],
+        "backbone": [[planned.cell.backbone] for planned in cells],
+        "method": [[p.cell.method.head, *p.cell.method.terms] for p in cells],
     }
+    columns = {column: _tell_apart(each) for column, each in parts.items()}
+    columns["method"] = [name.removeprefix("softmax + ") for name in columns["method"]]
+    rates = {planned.cell.budget.learning_rate for planned in cells}
     if len(rates) > 1:
         columns["method"] = [
-            f"{name} (learning_rate={cell.cell.budget.learning_rate:g})".replace(") (", ", ")
-            for name, cell in zip(columns["method"], cells, strict=True)
+            f"{name} (learning_rate={planned.cell.budget.learning_rate:g})".replace(") (", ", ")
+            for name, planned in zip(columns["method"], cells, strict=True)
         ]
     return [dict(zip(columns, names, strict=True)) for names in zip(*columns.values(), strict=True)]
 
 
-def _task(cell: Cell) -> tuple[str, dict[str, Any]]:
+def _task(cell: Cell) -> Component:
     labeled = "all" if cell.labeled is None else cell.labeled
-    return cell.dataset.name, {**cell.dataset.parameters, "labeled": labeled}
+    return Component(cell.dataset.name, {**cell.dataset.parameters, "labeled": labeled})
 
 
-def _method(method: Method) -> tuple[str, dict[str, Any]]:
-    parts = [part for part in (method.head, *method.terms) if part.parameters]
-    if len(parts) == 1:
-        return method.name, parts[0].parameters
-    named = [(f"{part.name}.{p}", v) for part in parts for p, v in part.parameters.items()]
-    return method.name, dict(named)
-
-
-def _tell_apart(items: list[tuple[str, dict[str, Any]]]) -> list[str]:
+def _tell_apart(items: list[list[Component]]) -> list[str]:
+    """Return the joined names of each item's components, with the parameters that differ."""
     found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-    for name, parameters in items:
-        for parameter, value in parameters.items():
-            found[name, parameter].add(json.dumps(value, sort_keys=True))
+    for components in items:
+        for part in components:
+            for parameter, value in part.parameters.items():
+                found[part.name, parameter].add(json.dumps(value, sort_keys=True))
     names = []
-    for name, parameters in items:
-        differing = [f"{p}={v}" for p, v in parameters.items() if len(found[name, p]) > 1]
+    for components in items:
+        several = sum(bool(part.parameters) for part in components) > 1
+        differing = [
+            f"{part.name}.{parameter}={value}" if several else f"{parameter}={value}"
+            for part in components
+            for parameter, value in part.parameters.items()
+            if len(found[part.name, parameter]) > 1
+        ]
+        name = " + ".join(part.name for part in components)
         names.append(f"{name} ({', '.join(differing)})" if differing else name)
     return names

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from lapbench.cells import data_hash
 from lapbench.methods._protocol import Model
 from lapbench.records import RecordError, ResultsFolder
 
@@ -28,6 +29,11 @@ def load_model(key: str, results: str | Path) -> Model:
             f"cell {record.key} has no trained model: {record.status}, {record.reason}"
         )
     task = record.cell.load_task()
+    if record.cell.key(data_hash(task)) != record.key:
+        raise RecordError(
+            f"cell {record.key} was trained on other data, or by another version of its method, "
+            "than are here; load it with the lapbench and the data that made it"
+        )
     model = record.cell.build_model(task)
     model.load_state_dict(folder.read_weights(record.key))
     return model.eval()

@@ -36,11 +36,12 @@ class DamagedRecordError(RecordError):
 class Timing:
     """Seconds of training in all (validation included), of steps, and of stages.
 
-    Steps are those of ``StepClock``, none where nothing was trained; stages those of
+    Phases and steps are those of ``StepClock``, none where nothing was trained; stages those of
     ``time_stages`` over ``training_samples``.
     """
 
     training_seconds: float
+    phases: list[str]
     step_seconds: list[float]
     softmax_step_seconds: list[float]
     stages: dict[str, list[float]] = field(default_factory=dict)

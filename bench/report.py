@@ -100,8 +100,9 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
         "them. The weights are those of the last epoch.",
         f"Repetitions: {repetitions}, numbered from 0; intervals: 95 % by Student's t over them. "
         "Sampling error: the binomial standard error that the size of the split alone causes.",
-        f"Evaluated on the {'; '.join(evaluations)}. Step: a training step over a step "
-        "of softmax, taken after each epoch in the same process; median over the epochs.",
+        f"Evaluated on the {'; '.join(evaluations)}. Step: a training step over a "
+        "natural step of softmax on as many samples, taken after each epoch in the same process; "
+        "median over the epochs of a phase, mean over the phases by their epochs.",
         "Bold: the best mean accuracy and all that is not significantly worse (paired t over the "
         "common repetitions, at least five, with Holm's correction, at 5 %).",
         f"From: {'; '.join(origins) or 'no record yet'}.",

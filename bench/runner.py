@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import torch
 
-from lapbench.cells import data_hash
+from lapbench.cells import Cell, data_hash
+from lapbench.datasets._task import Task
 from lapbench.errors import LapbenchError
 from lapbench.execute import execute
 from lapbench.progress import Progress
@@ -37,7 +38,9 @@ def make_plan(suite: Suite, device: str = "cpu") -> Plan:
     for cell in suite.cells(device):
         data = (repr((cell.dataset, cell.labeled)), cell.repetition)
         if data not in hashes:
-            hashes[data] = data_hash(cell.load_task())
+            task = cell.load_task()
+            hashes[data] = data_hash(task)
+            _check_epsilon(cell, task)
         planned.append(
             PlannedCell(cell.key(hashes[data]), cell.method.create_head().gradient_kind, cell)
         )
@@ -72,6 +75,14 @@ def select(
         if wanted:
             cells = [planned for planned in cells if _canonical(_name(planned, kind)) in wanted]
     return cells
+
+
+def _check_epsilon(cell: Cell, task: Task) -> None:
+    if cell.pgd and task.bounds and cell.pgd.epsilon > task.bounds[1] - task.bounds[0]:
+        raise SelectionError(
+            f"pgd.epsilon: received {cell.pgd.epsilon:g}; inputs of {task.name} are in "
+            f"{task.bounds}, and accepted is at most their range (8/255 is 0.0314)"
+        )
 
 
 def _canonical(name: str) -> str:

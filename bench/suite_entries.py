@@ -87,6 +87,9 @@ def _component(
         known = ", ".join(discovery.names(kind))
         mistakes.append(f"{place}: received {name!r}; accepted are: {known}")
         return None
+    if not name:
+        mistakes.append(f"{place}: a part is missing beside +; accepted is head + term + …")
+        return None
     try:
         kind_class = discovery.load(kind, name)
     except discovery.UnknownNameError as error:
@@ -123,6 +126,7 @@ def check(kind: Any, content: Any, prefix: str, mistakes: list[str]) -> Any:
                 found[place] += detail["msg"].replace("Input should", " or")
             else:
                 message = detail["msg"].replace("Input should", "it should")
+                message = message.removeprefix("Value error, ")
                 found[place] = f"received {detail['input']!r}; {message}"
         mistakes += [f"{place}: {message}" for place, message in found.items()]
         return None

@@ -25,6 +25,7 @@ class StepClock:
     as it is; its step comes right after the epoch's, so that a busy machine slows both.
 
     Attributes:
+        phases: name of each epoch's phase.
         step_seconds: median of the steps of each epoch with the largest batch.
         softmax_step_seconds: one step of softmax after each epoch.
 
@@ -39,6 +40,7 @@ class StepClock:
         known = task.train.y >= 0
         self._x, self._y = task.train.x[known], task.train.y[known]
         self._epoch: list[tuple[int, float]] = []
+        self.phases: list[str] = []
         self.step_seconds: list[float] = []
         self.softmax_step_seconds: list[float] = []
         for _ in range(_WARM_UP):
@@ -51,7 +53,7 @@ class StepClock:
         self._epoch.append((samples, self._now() - start))
         return loss
 
-    def end_epoch(self) -> None:
+    def end_epoch(self, phase: str) -> None:
         """Time a step of softmax, after one that warms the caches, and close the epoch."""
         largest = max(samples for samples, _ in self._epoch)
         self._softmax_step(largest)
@@ -59,6 +61,7 @@ class StepClock:
         self._softmax_step(largest)
         self.softmax_step_seconds.append(self._now() - start)
         self.step_seconds.append(median(s for samples, s in self._epoch if samples == largest))
+        self.phases.append(phase)
         self._epoch.clear()
 
     def _softmax_step(self, samples: int) -> None:

@@ -52,6 +52,7 @@ class Epoch:
 
     number: int
     held_out: Tensor
+    phase: str = ""
     curves: dict[str, float] = field(default_factory=dict)
 
 
@@ -73,7 +74,7 @@ def train(
         model: on the device of the task.
         task: its training split is learned.
         budget: of all phases together.
-        seeds: streams "order" and "base", and torch's own generator, set anew in each epoch.
+        seeds: streams "order" and "base", and torch's own generator, set anew for each batch.
         evaluation_batch_size: samples per prediction in validation.
         on_epoch: called before the first epoch and after every one.
         recipe: terms and attack; by default none.
@@ -97,16 +98,24 @@ def train(
                 on_epoch(Epoch(0, held_out))
             batches = _batch_order(task, seeds, number, held_out).split(phase.budget.batch_size)
             try:
-                torch.manual_seed(seeds.integer("torch", number))
                 with _only_trainable(model, phase):
                     progress = (number - 1) / budget.epochs
-                    loss = _epoch(model, task, batches, optimizer, recipe, progress, run_step)
+                    draws = [seeds.integer(f"torch {i}", number) for i in range(len(batches))]
+                    loss = _epoch(
+                        model,
+                        task,
+                        list(zip(batches, draws, strict=True)),
+                        optimizer,
+                        recipe,
+                        progress,
+                        run_step,
+                    )
                 curves = _observe(model, task, loss, evaluation_batch_size)
             except (DivergedError, NonFiniteError) as error:
                 where = f" (phase {phase.name})" if len(phases) > 1 else ""
                 raise DivergedError(f"epoch {number}{where}: {error}") from error
             schedule.step()
-            on_epoch(Epoch(number, held_out, curves))
+            on_epoch(Epoch(number, held_out, phase.name, curves))
     if not phases:
         on_epoch(Epoch(0, torch.empty(0, dtype=torch.int64)))
 
@@ -172,37 +181,45 @@ def _batch_order(task: Task, seeds: Seeds, number: int, held_out: Tensor) -> Ten
 def _only_trainable(model: Model, phase: Phase) -> Iterator[None]:
     """Freeze what a phase does not train; modules that hold nothing else are in evaluation mode."""
     trained = {id(parameter) for parameter in phase.parameters}
+    flags = {parameter: parameter.requires_grad for parameter in model.parameters()}
     model.train()
     try:
         for parameter in model.parameters():
-            parameter.requires_grad_(id(parameter) in trained)
+            parameter.requires_grad_(parameter.requires_grad and id(parameter) in trained)
         for module in model.modules():
             held = list(module.parameters())
             if held and not any(parameter.requires_grad for parameter in held):
                 module.eval()
         yield
     finally:
-        model.requires_grad_(True)
+        for parameter, flag in flags.items():
+            parameter.requires_grad_(flag)
 
 
 def _epoch(
     model: Model,
     task: Task,
-    batches: Sequence[Tensor],
+    batches: Sequence[tuple[Tensor, int]],
     optimizer: torch.optim.Optimizer,
     recipe: Recipe | None,
     progress: float,
     run_step: RunStep,
 ) -> float:
-    """Pass once over the batches of training rows and return the mean loss over the samples."""
-    total = 0.0
-    for rows in batches:
+    """Pass once over batches of training rows and return the mean loss over the samples.
+
+    Each batch has a seed of torch's generator, so that what one method draws more than another
+    (a corner, say) does not change what both draw in the next step.
+    """
+    total, samples = 0.0, 0
+    for rows, seed in batches:
+        torch.manual_seed(seed)
+        samples += len(rows)
         x, y = task.train.x[rows], task.train.y[rows]
         total += len(rows) * run_step(
             lambda x=x, y=y: take_step(model, optimizer, x, y, recipe, progress),  # type: ignore[misc]
             len(rows),
         )
-    return total / sum(map(len, batches))
+    return total / samples
 
 
 def _observe(model: Model, task: Task, loss: float, batch_size: int) -> dict[str, float]:

@@ -52,12 +52,17 @@ def l2_score(values: Tensor) -> Tensor:
 
 
 def select_per_class(
-    y: Tensor, score: Tensor, count: int, neighbors: Tensor | None = None
+    y: Tensor,
+    score: Tensor,
+    count: int,
+    neighbors: Tensor | None = None,
+    ties: Tensor | None = None,
 ) -> Tensor:
     """Return the ``count`` rows of highest score of each known class, in ascending order.
 
-    Of equal scores the lower row comes first; a class with fewer rows gives all of them. The paper
-    takes the highest scores of all samples together; by class, every class stays represented.
+    Of equal scores the one earlier in ``ties`` comes first, else the lower row; a class with fewer
+    rows gives all of them. The paper takes the highest scores of all samples together; by class,
+    every class stays represented.
 
     With ``neighbors`` this is LocalMax: rows whose score is at least that of all their neighbours
     come first, in order of score, so that no two chosen ones are adjacent; only where a class has
@@ -72,6 +77,7 @@ def select_per_class(
         count: rows per class, at least 1.
         neighbors: (n, k) int64, rows that are the neighbours of each row; none for the plain
             highest scores.
+        ties: all rows of known class, in the order in which equal scores are taken.
 
     Raises:
         ValueError: if a score is NaN, the count is below 1 or shapes do not fit.
@@ -80,9 +86,9 @@ def select_per_class(
 
     """
     _check(y, score, count, neighbors)
-    # Stable sorts, the least important key first: row, −score, other than a local maximum, class.
-    order = score.argsort(descending=True, stable=True)
-    order = order[y[order] >= 0]
+    # Stable sorts, the least important key first: tie, −score, other than a local maximum, class.
+    order = (y >= 0).nonzero()[:, 0] if ties is None else ties
+    order = order[score[order].argsort(descending=True, stable=True)]
     if neighbors is not None:
         others = ~_local_maxima(score, _edges(y, neighbors))
         order = order[others[order].int().argsort(stable=True)]

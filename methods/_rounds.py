@@ -19,8 +19,8 @@ def alternating_budgets(
     """
     if budget.epochs < 2 * rounds:
         raise ValueError(
-            f"epochs: received {budget.epochs}; {rounds} round(s) of two stages need {2 * rounds} "
-            "or more; give more epochs, or fewer rounds"
+            f"epochs: received {budget.epochs}; training in {2 * rounds} stages needs {2 * rounds} "
+            "or more, one for each"
         )
     wanted = round(second_share * budget.epochs)
     second = _divide(min(max(wanted, rounds), budget.epochs - rounds), rounds)

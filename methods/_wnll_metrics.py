@@ -24,6 +24,8 @@ def gradient_cosines(
 ) -> dict[str, float]:
     """Return the cosines between the gradients of two losses, over all batches together.
 
+    Where a gradient is 0 there is none.
+
     Args:
         batches: the exact loss of each, the surrogate one, and the features X̂ that they are of.
         weights: the weights of the buffer that made X̂.
@@ -36,11 +38,11 @@ def gradient_cosines(
     exact, surrogate = zip(*found, strict=True)
     at_features = [torch.cat([g for g, _ in kind]) for kind in (exact, surrogate)]
     at_weights = [torch.stack([g for _, g in kind]).sum(dim=0) for kind in (exact, surrogate)]
+    pairs = {"outputs": at_features, "weights": at_weights}
     return {
-        "gradient_cosine_buffer_outputs": _cosine(*at_features),
-        "gradient_cosine_buffer_weights": _cosine(*at_weights),
+        f"gradient_cosine_buffer_{name}": float(
+            functional.cosine_similarity(one.flatten(), other.flatten(), dim=0)
+        )
+        for name, (one, other) in pairs.items()
+        if bool(one.any()) and bool(other.any())
     }
-
-
-def _cosine(one: Tensor, other: Tensor) -> float:
-    return float(functional.cosine_similarity(one.flatten(), other.flatten(), dim=0))

@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lapbench.datasets._task import Split, Task
-from lapbench.methods._base_set import draw_per_class, entropy_score, l2_score, select_per_class
+from lapbench.methods._base_set import (
+    draw_per_class,
+    entropy_score,
+    l2_score,
+    order_by_class,
+    select_per_class,
+)
 from lapbench.methods._graph_learning_layer import (
     GraphLearningLayer,
     log_probabilities,
@@ -49,7 +55,9 @@ class GLL(Head):
             (``"random"``), or the samples about which the values u of the epoch before are least
             certain, by −Σ_c u_c log u_c (``"entropy"``, eq. 47) or 1 − ‖u‖₂ (``"l2"``, eq. 48);
             ``"entropy-local-max"`` and ``"l2-local-max"`` prefer samples that are the least
-            certain of their graph neighbours, which keeps the base samples apart.
+            certain of their graph neighbours, which keeps the base samples apart. Ties are broken
+            at random: late in training most samples are certain. Scores cost a pass over the
+            training samples an epoch, which the time of steps does not show.
         softmax_share: share of the epochs, the first, in which a linear layer with softmax is
             trained instead; 0.5 and 0.75 are the paper's GLL-50 and GLL-75, 1 predicts by the graph
             from features that softmax learned. Between 0 and 1 each kind has an epoch at least.
@@ -60,7 +68,6 @@ class GLL(Head):
 
     """
 
-    gradient_kind: ClassVar[GradientKind] = "exact"
     batch_dependent: ClassVar[bool] = True
 
     k: Annotated[int, Field(ge=1)] = 25
@@ -72,6 +79,11 @@ class GLL(Head):
         "random", "fixed", "entropy", "l2", "entropy-local-max", "l2-local-max"
     ] = "random"
     softmax_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    @property
+    def gradient_kind(self) -> GradientKind:
+        """Exact, unless the graph only predicts."""
+        return "autograd" if self.softmax_share == 1 else "exact"
 
     def build(self, backbone: nn.Module, task: Task) -> Model:
         """Return the backbone followed by the graph learning layer.
@@ -145,7 +157,7 @@ class _GLLModel(Model):
     def phases(self, budget: Budget) -> list[Phase]:
         share = self.head.softmax_share
         backbone = list(self.backbone.parameters())
-        if share in (0, 1):
+        if share in (0, 1) or budget.epochs == 0:
             return [Phase("softmax" if share else "gll", budget, list(self.parameters()))]
         ((first, second),) = alternating_budgets(budget, 1, 1 - share)
         return [
@@ -161,12 +173,12 @@ class _GLLModel(Model):
         if self.base_rows is None or update == "random":
             self.base_rows = draw_per_class(task.train.y, self.head.base_per_class, rng)
         elif update != "fixed":
-            self.base_rows = self._least_certain(task.train)
+            self.base_rows = self._least_certain(task.train, rng)
         self._set_base(self.base_rows)
         return self.base_rows if self.classifier == "gll" else self.base_rows[:0]
 
     @torch.no_grad()
-    def _least_certain(self, train: Split) -> Tensor:
+    def _least_certain(self, train: Split, rng: np.random.Generator) -> Tensor:
         """Return the rows of the next base set, by the values from the present one."""
         self.eval()
         features = torch.cat([self.features(x) for x in train.x.split(_BATCH)])
@@ -180,7 +192,8 @@ class _GLLModel(Model):
         neighbors = None
         if local_max:
             neighbors = nearest_neighbors(self.layer.kernel.embed(features), self.head.k).indices
-        return select_per_class(train.y, score, self.head.base_per_class, neighbors)
+        ties = order_by_class(train.y, rng)
+        return select_per_class(train.y, score, self.head.base_per_class, neighbors, ties)
 
     def finish(self, task: Task, rng: np.random.Generator) -> None:
         self.classifier = "gll"

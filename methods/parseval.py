@@ -21,7 +21,9 @@ class Parseval(Term):
 
     .. math:: W \leftarrow (1 + \beta) W - \beta W W^\top W,
 
-    one step of gradient descent on (β/4)‖WᵀW − I‖². A convolution applies W/√(2 k_h k_w + 1).
+    one step of gradient descent on (β/4)‖WᵀW − I‖². A convolution applies W/√(2 k_h k_w + 1): use
+    a backbone with batch normalisation, or each 3×3 layer makes its signal 4.4 times smaller and
+    little is learned (``small_cnn`` stays at 33 % on digits, ``small_resnet`` does not).
     Sums of branches are the backbone's: ``small_resnet.combination = "convex"``.
 
     Args:

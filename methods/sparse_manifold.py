@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 
 import torch
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -53,6 +53,12 @@ class SparseManifold(Term):
     power: Literal[1, 2] = 1
     epsilon_start: Annotated[float, Field(gt=0, le=1)] = 0.25
     gamma_start: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+    @model_validator(mode="after")
+    def _check(self) -> "SparseManifold":
+        if self.gamma_intrinsic == self.gamma_hamming == 0:
+            raise ValueError("gamma_intrinsic and gamma_hamming are both 0; raise one of them")
+        return self
 
     def skip(self, model: Model) -> str | None:
         """Return a reason where there is no ReLU for the Hamming term."""

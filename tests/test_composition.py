@@ -148,8 +148,8 @@ class TestNames:
         job = prepare(path, results=tmp_path / "r")
         job.folder.write_plan(job.plan)
         assert set(load_records(tmp_path / "r")["method"]) == {
-            "gll + sparse_manifold (gll.tau=0.0)",
-            "gll + sparse_manifold (gll.tau=0.5)",
+            "gll + sparse_manifold (gll.tau=0.0, sparse_manifold.alpha=8.0)",
+            "gll + sparse_manifold (gll.tau=0.5, sparse_manifold.alpha=8.0)",
             "sparse_manifold (alpha=8.0)",
             "sparse_manifold (alpha=2.0)",
         }

@@ -12,9 +12,10 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from lapbench.datasets._task import Split, Task
 from lapbench.methods._protocol import Model
+from lapbench.methods._smoothness import smoothness, smoothness_by_depth
 from lapbench.methods.backbones._protocol import Features
 from lapbench.methods.backbones.identity import Identity
-from lapbench.methods.label_smoothness import LabelSmoothness, smoothness, smoothness_by_depth
+from lapbench.methods.label_smoothness import LabelSmoothness
 from lapbench.methods.softmax import Softmax
 
 GENERATOR = torch.Generator().manual_seed(0)

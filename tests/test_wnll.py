@@ -75,7 +75,7 @@ class TestInterpolation:
 
     def test_without_buffer_or_training_is_of_raw_inputs(self):
         backbone = Identity().build(TASK)
-        head = WNLL(k=NEIGHBORS, bandwidth_rank=RANK, buffer=False, rounds=0)
+        head = WNLL(k=NEIGHBORS, bandwidth_rank=RANK, rounds=0)
         model: Any = head.build(backbone, TASK).double()
         assert not model.phases(Budget(epochs=0))
         model.finish(TASK, SEEDS.stream("finish"))

@@ -142,8 +142,8 @@ class NeighborBandwidth(Kernel):
     .. math:: w(x, y) = \exp(-\|x - y\|^2 / \sigma_x^2)
 
     Prefer it for the weighted nonlocal Laplacian, with ``symmetrize=None``; the paper's
-    (m, n) = (30, 15) is k = 30 and rank 15. Where σ_x is 0 the weight takes its limit: 1 between
-    duplicates, 0 otherwise.
+    (m, n) = (30, 15) count the node itself and are k = 29 and rank 14. Where σ_x is 0 the weight
+    takes its limit: 1 between duplicates, 0 otherwise.
 
     Args:
         rank: n >= 1, at most the k of the graph.
