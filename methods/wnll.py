@@ -94,8 +94,8 @@ class WNLL(Head):
 
     @property
     def gradient_kind(self) -> GradientKind:
-        """The gradient of the second stage."""
-        return self.gradient
+        """The gradient of the second stage; exact where there is no linear branch to lend one."""
+        return self.gradient if self.rounds else "exact"
 
     def build(self, backbone: nn.Module, task: Task) -> Model:
         """Return the backbone with buffer, linear branch and interpolating branch.
@@ -175,13 +175,13 @@ class _WNLLModel(Model):
         if self.branch == "linear":
             logits: Tensor = self.linear(features)
             return logits
-        return self._mean(features) if self.head.gradient == "exact" else self._surrogate(features)
+        return self._mean(features) if self.head.gradient_kind == "exact" else self._surrogate(features)
 
     def forward(self, x: Tensor) -> Tensor:
         outputs = self.outputs(self.features(x))
         if self.branch == "linear":
             return torch.log_softmax(outputs, dim=1)
-        if self.head.gradient == "exact":
+        if self.head.gradient_kind == "exact":
             return log_probabilities(outputs)
         surrogate = torch.log_softmax(outputs, dim=1)
         return log_probabilities(outputs.detach()) + (surrogate - surrogate.detach())

@@ -3,20 +3,25 @@
 import copy
 import io
 import math
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from table import small_cell
 from torch import nn
 
+from lapbench.cells import Component
 from lapbench.datasets._task import Split, Task
-from lapbench.methods._protocol import Model
+from lapbench.evaluate import accuracy, predict
+from lapbench.methods._protocol import Budget, Model
 from lapbench.methods.backbones._protocol import Features
 from lapbench.methods.backbones.small_cnn import SmallCNN
 from lapbench.methods.parseval import Parseval
 from lapbench.methods.softmax import Softmax
+from lapbench.train import Recipe, train
 
 X = torch.rand(5, 2, 6, 6, generator=torch.Generator().manual_seed(0))
 TASK = Task("toy", *[Split(X, torch.tensor([0, 1, 2, -1, 0]))] * 3, num_classes=3)
@@ -214,3 +219,17 @@ def test_saved_model_predicts_the_same_bit_for_bit():
 def test_impossible_beta_is_refused(beta: float):
     with pytest.raises(ValueError, match="beta"):
         Parseval(beta=beta)
+
+
+def test_network_with_batch_normalisation_learns():
+    cell = replace(
+        small_cell("parseval"),
+        dataset=Component("digits", {}),
+        backbone=Component("small_resnet", {"width": 8, "blocks": 1, "combination": "convex"}),
+        budget=Budget(epochs=3, batch_size=50, learning_rate=0.01),
+    )
+    task = cell.load_task()
+    model = cell.build_model(task)
+    recipe = Recipe(cell.method.create_terms())
+    train(model, task, cell.budget, cell.seeds, 500, lambda _: None, recipe)
+    assert accuracy(predict(model, task.test.x, 500), task.test.y) > 0.7
