@@ -20,7 +20,7 @@ INTERRUPTED = 130
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with `lapbench run default`, a few minutes, and look into results/default. "
+    epilog="Start with `lapbench run default`, ten minutes, and look into results/default. "
     "Nothing finished is lost: a run that was stopped continues where it was.",
 )
 @click.version_option(package_name="lapbench")

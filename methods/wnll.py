@@ -175,7 +175,11 @@ class _WNLLModel(Model):
         if self.branch == "linear":
             logits: Tensor = self.linear(features)
             return logits
-        return self._mean(features) if self.head.gradient_kind == "exact" else self._surrogate(features)
+        return (
+            self._mean(features)
+            if self.head.gradient_kind == "exact"
+            else self._surrogate(features)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         outputs = self.outputs(self.features(x))

@@ -26,6 +26,11 @@ STYLES = {
 LOSSES = {prefix: f"{prefix or 'training_'}loss" for prefix in STYLES}
 ACCURACIES = {prefix: f"{prefix}validation_accuracy" for prefix in STYLES}
 
+CAPTION = (
+    "Mean over repetitions. A method's own training loss is the mean over the steps of the epoch, "
+    "the others are after it; its own accuracy is that of the classifier in training."
+)
+
 Means = dict[str, dict[str, np.ndarray[Any, Any]]]
 
 
@@ -55,6 +60,7 @@ def draw(results: Results) -> Figure | None:
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         ax.grid(alpha=0.3)
         seaborn.despine(ax=ax)
+    figure.supxlabel(CAPTION, fontsize=7)
     _add_legend(figure, {name: results.colors()[name] for name in methods}, _drawn(rows))
     return figure
 
