@@ -186,3 +186,10 @@ def test_draws_are_those_of_the_generator_and_reach_every_row():
     draws = [draw_per_class(y, 1, rng).tolist() for _ in range(40)]
     assert draws == [draw_per_class(y, 1, again).tolist() for _ in range(40)]
     assert {row for draw in draws for row in draw} == {0, 1, 2, 3, 5}
+
+
+def test_ties_are_taken_in_the_given_order():
+    y, score = torch.tensor([0, 0, 0, 1, 1, -1]), torch.tensor([1.0, 2.0, 1.0, 0.0, 0.0, 9.0])
+    for ties in ([2, 0, 1, 4, 3], [0, 1, 2, 3, 4]):
+        chosen = select_per_class(y, score, 2, ties=torch.tensor(ties))
+        assert chosen.tolist() == sorted([1, ties[0], 3, 4])
