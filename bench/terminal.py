@@ -5,14 +5,14 @@ from rich.console import Console
 from rich.table import Table
 
 from lapbench.report import Report
-from lapbench.reports.leaderboard import readable
+from lapbench.reports.leaderboard import further_numbers, readable
 from lapbench.reports.statistics import is_marked
 
 _WIDE = 1000
 
 
 def print_report(report: Report) -> None:
-    """Print the leaderboard, its conditions, the cells without a result, and the files written.
+    """Print the leaderboard and all that a reader must know about it, and the files written.
 
     Task, backbone and training stand in the title where all rows share them. In a file or a pipe
     nothing is wrapped.
@@ -34,6 +34,11 @@ def print_report(report: Report) -> None:
         style = "bold" if is_marked(row["against the best"]) else None
         table.add_row(*row.drop(shared), style=style)
     console.print(table)
+    further = further_numbers(report.board)
+    if not further.empty:
+        console.print("Numbers of single methods:")
+        for row in further.drop(columns=[*shared, "gradient"]).itertuples(index=False):
+            console.print(f"  {', '.join(row[:-1])}: {row[-1]}")
     for line in report.conditions:
         console.print(line)
     if report.unfinished:
