@@ -38,8 +38,8 @@ def perturb(
 
     x ← clip(x + α sign ∇_x loss(x, y)), K times from x + U(−ε, ε), with the gradient that the
     method itself trains with (of the surrogate for WNLL, of the adjoint for GLL) and the model in
-    evaluation mode. Penalties of terms play no part. Inputs are clipped to the ball, and to the
-    bounds where there are any. Randomness is torch's.
+    evaluation mode. Penalties of terms play no part. Inputs x (n, …), with classes y (n,), are
+    clipped to the ball, and to the bounds where there are any. Randomness is torch's.
     """
     low, high = x - pgd.epsilon, x + pgd.epsilon
     if bounds is not None:

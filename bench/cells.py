@@ -14,6 +14,7 @@ from lapbench import discovery
 from lapbench.adversarial import PGD
 from lapbench.datasets._task import Split, Task
 from lapbench.errors import LapbenchError
+from lapbench.methods._base_set import order_by_class
 from lapbench.methods._protocol import Budget, Head, Model, Term
 from lapbench.methods._smoothness import Power
 from lapbench.seeds import Seeds
@@ -158,9 +159,7 @@ def keep_labels(task: Task, count: int, rng: np.random.Generator) -> Task:
             f"labeled: received {count}; {task.name} has {task.num_classes} classes and {known} "
             f"labelled training samples, accepted are {task.num_classes}..{known}"
         )
-    order = torch.from_numpy(rng.permutation(len(y)))
-    order = order[y[order] >= 0]
-    order = order[y[order].sort(stable=True).indices]
+    order = order_by_class(y, rng)
     starts = y[order].bincount(minlength=task.num_classes).cumsum(0).roll(1)
     starts[0] = 0
     rank = torch.arange(len(order)) - starts[y[order]]

@@ -1,4 +1,4 @@
-"""Base sets: which labelled samples a graph learning layer starts from."""
+"""Base sets: which labelled samples a graph is given."""
 
 from typing import Literal
 
@@ -25,6 +25,18 @@ def order_by_class(y: Tensor, rng: np.random.Generator) -> Tensor:
     order = torch.from_numpy(rng.permutation(len(y))).to(y.device)
     order = order[y[order] >= 0]
     return order[y[order].sort(stable=True).indices]
+
+
+def parts_with_all_classes(y: Tensor, size: int | Literal["all"]) -> list[slice]:
+    """Return slices that divide rows of :func:`order_by_class`, whose classes (n,) are ``y``.
+
+    A part has at most ``size`` rows; more where a rare class would be missing from one of them.
+    """
+    count = 1
+    if size != "all" and len(y):
+        rarest = int(y.unique(return_counts=True)[1].min())
+        count = min(-(-len(y) // size), rarest)
+    return [slice(start, None, count) for start in range(count)]
 
 
 def entropy_score(values: Tensor) -> Tensor:

@@ -25,7 +25,9 @@ def smoothness_by_depth(
 ) -> Tensor:
     """Return σ_ℓ · (b₀/b)^{m+1} at every ReLU layer in its order, shape (layers,).
 
-    b is the number of samples with known class.
+    Inputs x (b', …) have classes y (b',), of which b are known (not −1).
+
+    Source: label-smoothness paper, eq. 4 and 5.
     """
     found: list[Tensor] = []
     with observing_relus(model, lambda _, after: found.append(smoothness(after, y, power, k))):

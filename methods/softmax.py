@@ -23,22 +23,27 @@ class Softmax(Head):
 
     def build(self, backbone: nn.Module, task: Task) -> Model:
         """Return the backbone followed by a linear layer and softmax."""
-        return _SoftmaxModel(backbone, task.num_classes)
+        return LinearModel(backbone, task.num_classes)
 
 
-class _SoftmaxModel(Model):
+class LinearModel(Model):
+    """A backbone with a linear layer, trained by cross-entropy."""
+
     def __init__(self, backbone: nn.Module, num_classes: int) -> None:
         super().__init__(backbone)
         self.linear = nn.Linear(int(backbone.feature_size), num_classes)  # type: ignore[arg-type]
 
     def outputs(self, features: Tensor) -> Tensor:
+        """Return Wf + b (n, c) of features f (n, d)."""
         logits: Tensor = self.linear(features)
         return logits
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the log-softmax of the outputs (n, c)."""
         return torch.log_softmax(self.outputs(self.features(x)), dim=1)
 
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the mean cross-entropy over the samples with y != −1."""
         return cross_entropy(self.outputs(self.features(x)), y)
 
 

@@ -2,7 +2,6 @@
 
 from typing import Annotated, ClassVar, Literal
 
-import torch
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
@@ -10,6 +9,7 @@ from torch.nn import functional
 
 from lapbench.datasets._task import Task
 from lapbench.methods._protocol import GradientKind, Head, Model
+from lapbench.methods.softmax import LinearModel
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
@@ -40,18 +40,10 @@ class SVM(Head):
         return _SVMModel(backbone, self, task.num_classes)
 
 
-class _SVMModel(Model):
+class _SVMModel(LinearModel):
     def __init__(self, backbone: nn.Module, head: SVM, num_classes: int) -> None:
-        super().__init__(backbone)
+        super().__init__(backbone, num_classes)
         self.head = head
-        self.linear = nn.Linear(int(backbone.feature_size), num_classes)  # type: ignore[arg-type]
-
-    def outputs(self, features: Tensor) -> Tensor:
-        scores: Tensor = self.linear(features)
-        return scores
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.log_softmax(self.outputs(self.features(x)), dim=1)
 
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
         scores, known = self.outputs(self.features(x)), y >= 0

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lapbench.datasets._task import Split, Task
-from lapbench.methods._base_set import order_by_class
+from lapbench.methods._base_set import order_by_class, parts_with_all_classes
 from lapbench.methods._graph_learning_layer import GraphLearningLayer, log_probabilities
 from lapbench.methods._protocol import Budget, GradientKind, Head, Model, Phase
 from lapbench.methods._rounds import alternating_budgets
@@ -130,15 +130,14 @@ class _WNLLModel(Model):
         self.branch: Literal["linear", "wnll"] = "wnll"
         self.samples = task.train
         self.template_half: Tensor | None = None
-        self._set_graph(torch.empty(0, dtype=torch.int64))
+        none = torch.empty(0, dtype=torch.int64)
+        self._set_graph(none, none)
 
-    def _set_graph(self, template: Tensor, unlabeled: Tensor | None = None) -> None:
+    def _set_graph(self, template: Tensor, unlabeled: Tensor) -> None:
         """Fix by rows of the training samples what is in the graph beside the batch."""
-        self.rows = {"template": template, "unlabeled": template[:0]}
-        if unlabeled is not None:
-            self.rows["unlabeled"] = unlabeled
+        self.rows = {"template": template, "unlabeled": unlabeled}
         self.template = Split(self.samples.x[template], self.samples.y[template])
-        self.unlabeled = self.samples.x[self.rows["unlabeled"]]
+        self.unlabeled = self.samples.x[unlabeled]
 
     def features(self, x: Tensor) -> Tensor:
         features: Tensor = self.buffer(self.backbone(x))
@@ -155,11 +154,9 @@ class _WNLLModel(Model):
 
     def _template_values(self, features: Tensor) -> list[Tensor]:
         """Return Ŷ (n, c) from each batch of the template."""
-        count = _batch_count(self.template.y, self.head.template_batch_size)
-        batches = [
-            Split(self.template.x[i::count], self.template.y[i::count]) for i in range(count)
-        ]
-        return [self.interpolate(features, batch) for batch in batches]
+        x, y = self.template.x, self.template.y
+        parts = parts_with_all_classes(y, self.head.template_batch_size)
+        return [self.interpolate(features, Split(x[part], y[part])) for part in parts]
 
     def _mean(self, features: Tensor) -> Tensor:
         return torch.stack(self._template_values(features)).mean(dim=0)
@@ -175,11 +172,8 @@ class _WNLLModel(Model):
         if self.branch == "linear":
             logits: Tensor = self.linear(features)
             return logits
-        return (
-            self._mean(features)
-            if self.head.gradient_kind == "exact"
-            else self._surrogate(features)
-        )
+        exact = self.head.gradient_kind == "exact"
+        return self._mean(features) if exact else self._surrogate(features)
 
     def forward(self, x: Tensor) -> Tensor:
         outputs = self.outputs(self.features(x))
@@ -224,8 +218,8 @@ class _WNLLModel(Model):
         if self.template_half is None:
             self.template_half = order[::2]
         half = order[torch.isin(order, self.template_half)]
-        count = _batch_count(task.train.y[half], self.head.template_batch_size)
-        self._set_graph(half[::count])
+        first, *_ = parts_with_all_classes(task.train.y[half], self.head.template_batch_size)
+        self._set_graph(half[first], half[:0])
         return self.template_half
 
     def finish(self, task: Task, rng: np.random.Generator) -> None:
@@ -240,7 +234,7 @@ class _WNLLModel(Model):
         """
         batches = list(zip(split.x.split(batch_size), split.y.split(batch_size), strict=True))
         found = {}
-        if _batch_count(self.template.y, self.head.template_batch_size) > 1:
+        if len(parts_with_all_classes(self.template.y, self.head.template_batch_size)) > 1:
             with torch.no_grad():
                 given = [majority_vote(self._template_values(self.features(x))) for x, _ in batches]
             right = torch.cat(given) == split.y
@@ -260,12 +254,4 @@ class _WNLLModel(Model):
         return self.rows
 
     def set_extra_state(self, state: Any) -> None:
-        self._set_graph(state["template"], state["unlabeled"])
-
-
-def _batch_count(y: Tensor, size: int | Literal["all"]) -> int:
-    """Return in how many batches of at most a size every class (n,) can be."""
-    if size == "all" or not len(y):
-        return 1
-    rarest = int(y.unique(return_counts=True)[1].min())
-    return min(-(-len(y) // size), rarest)
+        self._set_graph(**state)

@@ -1,6 +1,6 @@
 """What a figure is drawn from."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,3 +32,9 @@ class Results:
         methods = sorted(self.records["method"].unique())
         palette = seaborn.color_palette("colorblind", len(methods))
         return dict(zip(methods, palette, strict=True))
+
+
+def panels(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield title and rows of each task, backbone and kind of training, which share a panel."""
+    for names, group in rows.groupby(["task", "backbone", "training"], sort=False):
+        yield f"{', '.join(map(str, names))} training", group

@@ -10,10 +10,8 @@ import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lapbench.reports.results import Results
+from lapbench.reports.results import Results, panels
 from lapbench.reports.statistics import interval
-
-PANEL = ["task", "backbone", "training"]
 
 
 def draw(results: Results) -> Figure | None:
@@ -21,16 +19,15 @@ def draw(results: Results) -> Figure | None:
     accuracies = results.records[results.records["metric"] == "accuracy"]
     if accuracies.empty:
         return None
-    panels = accuracies.groupby(PANEL, sort=False)
-    tasks = [names for names, _ in panels]
+    shown = list(panels(accuracies))
     rows = accuracies["method"].nunique()
     widest = accuracies["method"].str.len().max()
-    size = (5.6 + 0.1 * widest, 0.9 + len(tasks) * (0.5 + 0.45 * rows))
+    size = (5.6 + 0.1 * widest, 0.9 + len(shown) * (0.5 + 0.45 * rows))
     figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(len(tasks), squeeze=False)[:, 0]
-    for ax, names in zip(axes, tasks, strict=True):
-        _draw_task(ax, panels.get_group(names), results)
-        ax.set_title("{}, {}, {} training".format(*names), loc="left")
+    axes = figure.subplots(len(shown), squeeze=False)[:, 0]
+    for ax, (title, cells) in zip(axes, shown, strict=True):
+        _draw_task(ax, cells, results)
+        ax.set_title(title, loc="left")
     axes[-1].set_xlabel(f"{accuracies['split'].iloc[0]} accuracy [%]")
     return figure
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from lapbench.reports.results import Results
+from lapbench.reports.results import Results, panels
 
 STYLES = {
     "": ("-", "o", "its own"),
@@ -75,14 +75,14 @@ def mean_over_repetitions(curves: Sequence[Sequence[float | None]]) -> np.ndarra
 def _rows(results: Results) -> Iterator[tuple[str, Means]]:
     """Yield title and curves of each method where some method has a GLL curve."""
     cells = results.records.drop_duplicates("key")
-    for names, group in cells.groupby(["task", "backbone", "training"], sort=False):
+    for title, group in panels(cells):
         means = {
             str(method): found
             for method, rows in group.groupby("method")
             if (found := _means(results, rows))
         }
         if any(name.startswith("gll_") for curves in means.values() for name in curves):
-            yield f"{', '.join(map(str, names))} training", means
+            yield title, means
 
 
 def _means(results: Results, cells: pd.DataFrame) -> dict[str, np.ndarray[Any, Any]]:

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lapbench.reports.results import Results
+from lapbench.reports.results import Results, panels
 
 PREFIX = "smoothness_"
 MARKERS = "os^Dv<>P"
@@ -65,14 +65,14 @@ def mean_over_batches(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def _rows(results: Results) -> Iterator[tuple[str, Curves]]:
     """Yield title and curves: of each method and power, an array (repetitions, layers)."""
     cells = results.records.drop_duplicates("key")
-    for names, group in cells.groupby(["task", "backbone", "training"], sort=False):
+    for title, group in panels(cells):
         curves = {
             str(method): found
             for method, rows in group.groupby("method")
             if (found := _by_power(results, rows))
         }
         if curves:
-            yield f"{', '.join(map(str, names))} training", curves
+            yield title, curves
 
 
 def _by_power(results: Results, cells: pd.DataFrame) -> dict[int, np.ndarray[Any, Any]]:
