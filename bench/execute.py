@@ -74,7 +74,10 @@ def _attempt(cell: Cell, record: Record, on_epoch: Callable[[Epoch], None]) -> O
             return Outcome(replace(record, status="skipped", reason=reason))
         name = cell.evaluation.split
         if not len(getattr(task, name)):
-            raise LapbenchError(f"evaluation.split: {task.name} has no {name} samples")
+            raise LapbenchError(
+                f"evaluation.split: received {name!r}, but {task.name} has no {name} samples; "
+                "evaluate on another split, or give the data set such samples"
+            )
         task = task.to(cell.device)
         model = cell.build_model(task).to(cell.device)
         for term in terms:

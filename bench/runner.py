@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import torch
 
 from lapbench.cells import Cell, data_hash
-from lapbench.datasets._task import Task
 from lapbench.errors import LapbenchError
 from lapbench.execute import execute
 from lapbench.progress import Progress
@@ -20,6 +19,8 @@ from lapbench.records import (
 )
 from lapbench.suite import Suite
 
+Bounds = tuple[float, float] | None
+
 
 class SelectionError(LapbenchError):
     """A run asks for what the suite or this machine does not have; the message says what it has."""
@@ -29,21 +30,20 @@ def make_plan(suite: Suite, device: str = "cpu") -> Plan:
     """Return all cells of a suite with their keys; loads the data to hash them.
 
     Raises:
-        SelectionError: if the device is not there.
+        SelectionError: if the device is not there, or an attack leaves the range of the inputs.
 
     """
     device = _checked_device(device)
-    hashes: dict[tuple[str, int], str] = {}
+    known: dict[tuple[str, int], tuple[str, Bounds]] = {}
     planned = []
     for cell in suite.cells(device):
         data = (repr((cell.dataset, cell.labeled)), cell.repetition)
-        if data not in hashes:
+        if data not in known:
             task = cell.load_task()
-            hashes[data] = data_hash(task)
-            _check_epsilon(cell, task)
-        planned.append(
-            PlannedCell(cell.key(hashes[data]), cell.method.create_head().gradient_kind, cell)
-        )
+            known[data] = data_hash(task), task.bounds
+        digest, bounds = known[data]
+        _check_epsilon(cell, bounds)
+        planned.append(PlannedCell(cell.key(digest), cell.method.create_head().gradient_kind, cell))
     return Plan(schema=SCHEMA, suite=suite.name, title=suite.title, cells=planned)
 
 
@@ -77,11 +77,11 @@ def select(
     return cells
 
 
-def _check_epsilon(cell: Cell, task: Task) -> None:
-    if cell.pgd and task.bounds and cell.pgd.epsilon > task.bounds[1] - task.bounds[0]:
+def _check_epsilon(cell: Cell, bounds: Bounds) -> None:
+    if cell.pgd and bounds and cell.pgd.epsilon > bounds[1] - bounds[0]:
         raise SelectionError(
-            f"pgd.epsilon: received {cell.pgd.epsilon:g}; inputs of {task.name} are in "
-            f"{task.bounds}, and accepted is at most their range (8/255 is 0.0314)"
+            f"pgd.epsilon: received {cell.pgd.epsilon:g}; inputs of {cell.dataset.name} are in "
+            f"{bounds}, and accepted is at most their range (8/255 is 0.0314)"
         )
 
 

@@ -52,9 +52,12 @@ def test_model_that_was_trained_on_other_data_is_refused(tiny_suite: Path, tmp_p
         lapbench.load_model(key, tmp_path / "r")
 
 
-def test_attack_larger_than_the_range_of_inputs_is_refused(tiny_suite: Path, tmp_path: Path):
+@pytest.mark.parametrize("training", ['"pgd"', '["natural", "pgd"]'])
+def test_attack_larger_than_the_range_of_inputs_is_refused(
+    tiny_suite: Path, tmp_path: Path, training: str
+):
     text = tiny_suite.read_text().replace('"two_moons"', '"digits"')
     text = text.replace("two_moons.samples = 160\n", "")
-    tiny_suite.write_text(f'training = "pgd"\n{text}\n[pgd]\nepsilon = 8\nstep_size = 2\n')
+    tiny_suite.write_text(f"training = {training}\n{text}\n[pgd]\nepsilon = 8\nstep_size = 2\n")
     with pytest.raises(LapbenchError, match=r"pgd.epsilon: received 8; .*\(0.0, 1.0\)"):
         lapbench.run(tiny_suite, results=tmp_path / "r")
