@@ -95,8 +95,9 @@ class Evaluation:
 class Cell:
     """One training run: everything that its result depends on, but the code and the data.
 
-    ``labeled`` training samples keep their class, all if it is None; ``pgd`` is the attack of
-    adversarial training, None in natural training.
+    ``labeled`` training samples keep their class, all if it is None; with ``train`` = ``"inner"``
+    those that the task names V_out lose it, which bilevel learning takes its outer loss from;
+    ``pgd`` is the attack of adversarial training, None in natural training.
     """
 
     dataset: Component
@@ -110,6 +111,7 @@ class Cell:
     device: str
     threads: Annotated[int, Field(ge=1)]
     labeled: Annotated[int, Field(ge=1)] | None = None
+    train: Literal["all", "inner"] = "all"
 
     @property
     def seeds(self) -> Seeds:
@@ -120,10 +122,13 @@ class Cell:
         """Return the task with the training and validation samples of this repetition.
 
         Raises:
-            LapbenchError: if fewer samples than classes, or more than there are, keep their class.
+            LapbenchError: if fewer samples than classes, or more than there are, keep their class,
+                or V_out is to lose its classes and the task names none.
 
         """
         task: Task = self.dataset.create("datasets").load(self.seeds.stream("split"))
+        if self.train == "inner":
+            task = hide_outer(task)
         if self.labeled is None:
             return task
         return keep_labels(task, self.labeled, self.seeds.stream("labeled"))
@@ -151,7 +156,10 @@ class Cell:
 
 
 def keep_labels(task: Task, count: int, rng: np.random.Generator) -> Task:
-    """Return a task whose training samples have class −1, but ``count`` with all classes evenly."""
+    """Return a task whose training samples have class −1, but ``count`` with all classes evenly.
+
+    Where the task names V_out, samples inside and outside of it take turns in each class.
+    """
     y = task.train.y
     known = int((y >= 0).sum())
     if not task.num_classes <= count <= known:
@@ -160,12 +168,27 @@ def keep_labels(task: Task, count: int, rng: np.random.Generator) -> Task:
             f"labelled training samples, accepted are {task.num_classes}..{known}"
         )
     order = order_by_class(y, rng)
-    starts = y[order].bincount(minlength=task.num_classes).cumsum(0).roll(1)
+    outer = order[:0] if task.outer is None else task.outer
+    outside = torch.isin(order, outer).long()
+    group, by_group = (2 * y[order] + outside).sort(stable=True)
+    order, outside = order[by_group], outside[by_group]
+    starts = group.bincount(minlength=2 * task.num_classes).cumsum(0).roll(1)
     starts[0] = 0
-    rank = torch.arange(len(order)) - starts[y[order]]
+    rank = 2 * (torch.arange(len(order)) - starts[group]) + outside
     kept = order[rank.sort(stable=True).indices[:count]]
     hidden = torch.full_like(y, -1)
     hidden[kept] = y[kept]
+    return replace(task, train=Split(task.train.x, hidden))
+
+
+def hide_outer(task: Task) -> Task:
+    """Return a task whose samples V_out have class −1 in training."""
+    if task.outer is None:
+        raise LapbenchError(
+            f'train: received "inner", but {task.name} names no V_out; accepted is "all", or a '
+            "data set of nodes such as cora"
+        )
+    hidden = task.train.y.index_fill(0, task.outer, -1)
     return replace(task, train=Split(task.train.x, hidden))
 
 
@@ -176,4 +199,7 @@ def data_hash(task: Task) -> str:
         for array in (split.x, split.y):
             digest.update(str(tuple(array.shape)).encode())
             digest.update(array.contiguous().numpy().tobytes())
+    for rows in (task.edge_index, task.outer, task.outer_labels):
+        if rows is not None:
+            digest.update(rows.contiguous().numpy().tobytes())
     return digest.hexdigest()

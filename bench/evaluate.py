@@ -24,14 +24,20 @@ class Metric:
 
 def evaluate(model: Model, split: Split, name: str, batch_size: int) -> list[Metric]:
     """Return accuracy, negative log-likelihood, calibration error and the method's own metrics."""
-    predicted = predict(model, split.x, batch_size)
+    predicted, y = of_known_class(predict(model, split.x, batch_size), split.y)
     values = {
-        "accuracy": accuracy(predicted, split.y),
-        "negative_log_likelihood": float(functional.nll_loss(predicted, split.y)),
-        "calibration_error": calibration_error(predicted, split.y),
+        "accuracy": accuracy(predicted, y),
+        "negative_log_likelihood": float(functional.nll_loss(predicted, y)),
+        "calibration_error": calibration_error(predicted, y),
         **model.measure(split, batch_size),
     }
-    return [Metric(metric, name, value, len(split)) for metric, value in values.items()]
+    return [Metric(metric, name, value, len(y)) for metric, value in values.items()]
+
+
+def of_known_class(log_probabilities: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the rows with y != −1: on a node task each split has all nodes."""
+    known = y >= 0
+    return log_probabilities[known], y[known]
 
 
 @torch.no_grad()

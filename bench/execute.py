@@ -16,7 +16,7 @@ import torch
 from lapbench.cells import Cell
 from lapbench.datasets._task import Split, Task
 from lapbench.errors import LapbenchError
-from lapbench.evaluate import evaluate
+from lapbench.evaluate import Metric, accuracy, evaluate, predict
 from lapbench.methods._activations import count_relus
 from lapbench.methods._protocol import Model
 from lapbench.methods._smoothness import Power, smoothness_by_depth
@@ -73,7 +73,7 @@ def _attempt(cell: Cell, record: Record, on_epoch: Callable[[Epoch], None]) -> O
         if reason := head.skip(task):
             return Outcome(replace(record, status="skipped", reason=reason))
         name = cell.evaluation.split
-        if not len(getattr(task, name)):
+        if not bool((getattr(task, name).y >= 0).any()):
             raise LapbenchError(
                 f"evaluation.split: received {name!r}, but {task.name} has no {name} samples; "
                 "evaluate on another split, or give the data set such samples"
@@ -81,7 +81,7 @@ def _attempt(cell: Cell, record: Record, on_epoch: Callable[[Epoch], None]) -> O
         task = task.to(cell.device)
         model = cell.build_model(task).to(cell.device)
         for term in terms:
-            if reason := term.skip(model):
+            if reason := model.refuses_terms or term.skip(model):
                 return Outcome(replace(record, status="skipped", reason=reason))
         clock = StepClock(cell, task)
         arrays: dict[str, np.ndarray[Any, Any]] = {}
@@ -95,15 +95,18 @@ def _attempt(cell: Cell, record: Record, on_epoch: Callable[[Epoch], None]) -> O
             on_epoch(epoch)
 
         start = time.perf_counter()
-        batch_size = cell.evaluation.batch_size
+        batch_size = len(task.train) if task.nodes_only else cell.evaluation.batch_size
         recipe = Recipe(terms, cell.pgd, task.bounds)
         train(model, task, cell.budget, cell.seeds, batch_size, observe, recipe, clock.step)
         seconds = time.perf_counter() - start
         model.finish(task, cell.seeds.stream("finish"))
         metrics = evaluate(model, getattr(task, name), name, batch_size)
+        metrics += _outer_accuracy(model, task, batch_size)
         if count_relus(model):
             for power in cell.evaluation.smoothness_powers:
-                arrays[f"smoothness_{power}"] = _smoothness(model, task.train, power)
+                arrays[f"smoothness_{power}"] = _smoothness(
+                    model, task.train, power, task.nodes_only
+                )
         for metric in metrics:
             if not math.isfinite(metric.value):
                 raise DivergedError(f"{metric.metric} of the trained model is {metric.value}")
@@ -120,6 +123,15 @@ def _attempt(cell: Cell, record: Record, on_epoch: Callable[[Epoch], None]) -> O
         )
 
 
+def _outer_accuracy(model: Model, task: Task, batch_size: int) -> list[Metric]:
+    """Return the accuracy on V_out, from which bilevel learning took its graph."""
+    if task.outer is None or task.outer_labels is None:
+        return []
+    predicted = predict(model, task.train.x, batch_size)[task.outer]
+    value = accuracy(predicted, task.outer_labels)
+    return [Metric("outer_accuracy", "outer", value, len(task.outer))]
+
+
 def _append(curves: dict[str, list[float | None]], epoch: Epoch) -> None:
     """Add an epoch's numbers; a curve that has none for an epoch has None there."""
     for name in dict.fromkeys([*curves, *epoch.curves]):
@@ -128,9 +140,11 @@ def _append(curves: dict[str, list[float | None]], epoch: Epoch) -> None:
 
 
 @torch.no_grad()
-def _smoothness(model: Model, train: Split, power: Power) -> np.ndarray[Any, Any]:
+def _smoothness(model: Model, train: Split, power: Power, nodes_only: bool) -> np.ndarray[Any, Any]:
     """Return label smoothness (batches, layers) on full batches of known samples, or on all."""
     model.eval()
+    if nodes_only:
+        return smoothness_by_depth(model, train.x, train.y, power)[None].cpu().numpy()
     known = train.y >= 0
     x, y = train.x[known], train.y[known]
     full = len(y) // _SMOOTHNESS_BATCH * _SMOOTHNESS_BATCH or len(y)
@@ -143,7 +157,11 @@ def _smoothness(model: Model, train: Split, power: Power) -> np.ndarray[Any, Any
 def _snapshot(model: Model, task: Task, epoch: Epoch) -> dict[str, np.ndarray[Any, Any]]:
     model.eval()
     features = model.features(task.train.x).cpu().numpy()
-    return {
+    own = {
+        f"{name}_{epoch.number:06d}": array.detach().cpu().numpy()
+        for name, array in model.arrays().items()
+    }
+    return own | {
         f"features_{epoch.number:06d}": features,
         "labels": task.train.y.cpu().numpy(),
         "held_out": epoch.held_out.cpu().numpy(),

@@ -37,7 +37,8 @@ def load_records(folder: str | Path) -> pd.DataFrame:
     split, value, count``. A planned cell without numbers (failed, diverged, skipped, not run yet)
     has one row with a missing ``metric``, so that it is not lost. A name is followed by those of
     its parameters that differ within the plan. The time of a stage is the metric ``"stage: …"`` in
-    seconds, the median over the repeats; its count are the training samples.
+    seconds, the median over the repeats; its count are the training samples. Published figures are
+    metrics ``published_…`` of the first repetition.
 
     Raises:
         RecordError: if the folder has no plan, or a file is damaged or of another schema.
@@ -68,8 +69,15 @@ def tidy(plan: Plan, records: dict[str, Record]) -> pd.DataFrame:
             "reason": record.reason if record else "not run yet",
         }
         numbers = _numbers(record) if record and record.status == "ok" else [{}]
-        rows += [{**fixed, **number} for number in numbers]
+        rows += [{**fixed, **number} for number in (*numbers, *_published(planned))]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _published(planned: PlannedCell) -> Iterable[dict[str, Any]]:
+    """Yield the published figures beside a cell, once for all its repetitions."""
+    if planned.cell.repetition == 0:
+        for metric, value in planned.published.items():
+            yield {"metric": f"published_{metric}", "split": "", "value": value, "count": 0}
 
 
 def _numbers(record: Record) -> Iterable[dict[str, Any]]:
@@ -109,14 +117,35 @@ def name_cells(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
         "method": [[p.cell.method.head, *p.cell.method.terms] for p in cells],
     }
     columns = {column: _tell_apart(each) for column, each in parts.items()}
-    columns["method"] = [name.removeprefix("softmax + ") for name in columns["method"]]
-    rates = {planned.cell.budget.learning_rate for planned in cells}
-    if len(rates) > 1:
-        columns["method"] = [
-            f"{name} (learning_rate={planned.cell.budget.learning_rate:g})".replace(") (", ", ")
-            for name, planned in zip(columns["method"], cells, strict=True)
-        ]
+    columns["method"] = [
+        planned.label or _with_variant(name.removeprefix("softmax + "), variant)
+        for name, planned, variant in zip(columns["method"], cells, _variants(cells), strict=True)
+    ]
     return [dict(zip(columns, names, strict=True)) for names in zip(*columns.values(), strict=True)]
+
+
+def _variants(cells: Sequence[PlannedCell]) -> list[list[str]]:
+    """Return what tells each cell from others of its task beside the parts of its method."""
+    fields = [
+        {
+            field: f"{value:g}" if isinstance(value, float) else str(value)
+            for field, value in {**asdict(p.cell.budget), "train": p.cell.train}.items()
+        }
+        for p in cells
+    ]
+    tasks = [json.dumps([asdict(_task(p.cell)), asdict(p.cell.backbone)]) for p in cells]
+    found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for task, own in zip(tasks, fields, strict=True):
+        for field, value in own.items():
+            found[task, field].add(value)
+    return [
+        [f"{field}={value}" for field, value in own.items() if len(found[task, field]) > 1]
+        for task, own in zip(tasks, fields, strict=True)
+    ]
+
+
+def _with_variant(name: str, variant: list[str]) -> str:
+    return f"{name} ({', '.join(variant)})".replace(") (", ", ") if variant else name
 
 
 def _task(cell: Cell) -> Component:
@@ -138,7 +167,7 @@ def _tell_apart(items: list[list[Component]]) -> list[str]:
             f"{part.name}.{parameter}={value}" if several else f"{parameter}={value}"
             for part in components
             for parameter, value in part.parameters.items()
-            if len(found[part.name, parameter]) > 1
+            if len(found[part.name, parameter]) > 1 and value is not None
         ]
         name = " + ".join(part.name for part in components)
         names.append(f"{name} ({', '.join(differing)})" if differing else name)

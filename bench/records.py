@@ -100,16 +100,23 @@ class PlannedCell:
     key: str
     gradient: str
     cell: Cell
+    published: dict[str, float] = field(default_factory=dict)
+    label: str = ""
 
 
 @dataclass(frozen=True, config=STRICT)
 class Plan:
-    """All cells of a suite, so that a report can say what is missing."""
+    """All cells of a suite, so that a report can say what is missing.
+
+    ``published`` is the source of the published figures beside the cells, whose ``label`` is the
+    name of their row.
+    """
 
     schema: int
     suite: str
     title: str
     cells: Annotated[list[PlannedCell], Field(min_length=1)]
+    published: str = ""
 
 
 class ResultsFolder:

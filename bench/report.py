@@ -1,6 +1,6 @@
 """The report of a results folder: leaderboard and figures."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ import pandas as pd
 from lapbench import discovery
 from lapbench.adversarial import PGD
 from lapbench.errors import LapbenchError
-from lapbench.frame import read_planned, tidy
+from lapbench.frame import name_cells, read_planned, tidy
 from lapbench.methods._protocol import Budget
 from lapbench.records import Plan, Record, ResultsFolder
 from lapbench.reports.leaderboard import (
@@ -21,6 +21,15 @@ from lapbench.reports.leaderboard import (
     unfinished,
 )
 from lapbench.reports.results import Results
+
+EXPLAINED = {
+    "outer_accuracy": "accuracy on V_out, which is training accuracy of methods that train on it, "
+    "and of bilevel the accuracy on what its graph was fitted to",
+    "last_step_accuracy": "accuracy after the last step, without selection on validation",
+    "hypergradient_error": "norm of the difference from the implicit hypergradient over its norm",
+    "hypergradient_cosine": "cosine of the angle to the implicit hypergradient",
+    "hypergradient_megabytes": "10⁶ bytes of tensors kept for the backward pass of a hypergradient",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +97,6 @@ def write_report(
 def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]:
     """Return in sentences the budget, the seeds and the origin of the numbers."""
     cells = [planned.cell for planned in plan.cells]
-    budgets = _distinct(_budget(cell.budget) for cell in cells)
     evaluations = _distinct(
         f"{e.split} split in batches of {e.batch_size}" for e in (c.evaluation for c in cells)
     )
@@ -96,8 +104,9 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
     repetitions = 1 + max(cell.repetition for cell in cells)
     attacks = _distinct(_pgd(cell.pgd) for cell in cells if cell.pgd)
     lines = [
-        f"Budget: {'; '.join(budgets)}. Methods that train in phases share these epochs among "
-        "them. The weights are those of the last epoch.",
+        f"Budget: {'; '.join(_budgets(plan))}. On node tasks all nodes are one batch, also in "
+        "evaluation. Methods that train in phases share these epochs among them. The weights are "
+        "those of the last epoch, where no note below says otherwise.",
         f"Repetitions: {repetitions}, numbered from 0; intervals: 95 % by Student's t over them. "
         "Sampling error: the binomial standard error that the size of the split alone causes.",
         f"Evaluated on the {'; '.join(evaluations)}. Step: a training step over a "
@@ -108,6 +117,14 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
         f"From: {'; '.join(origins) or 'no record yet'}.",
     ]
     lines += [f"Training pgd: {attack}." for attack in attacks]
+    notes = _distinct(discovery.load("methods", cell.method.head.name).note for cell in cells)
+    lines += [f"{note[0].upper()}{note[1:]}." for note in notes if note]
+    metrics = {metric.metric for record in records.values() for metric in record.metrics}
+    lines += [f"{name}: {text}." for name, text in EXPLAINED.items() if name in metrics]
+    if plan.published:
+        lines.append(f"Published figures, not measured here: {plan.published}.")
+    if any(cell.train == "inner" for cell in cells):
+        lines.append("Rows with train = inner are trained without the classes of V_out.")
     labeled = _distinct(str(cell.labeled) for cell in cells if cell.labeled)
     if labeled:
         lines.append(f"Training samples that keep their class: {', '.join(labeled)}.")
@@ -126,6 +143,18 @@ def _pgd(attack: PGD) -> str:
         f"ball of {attack.epsilon:.4g} (units of the input) from a random start, through the "
         "method's own gradient"
     )
+
+
+def _budgets(plan: Plan) -> list[str]:
+    """Return the budgets, and those that are not of every task with the tasks that have them."""
+    found: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for planned, names in zip(plan.cells, name_cells(plan.cells), strict=True):
+        found[_budget(planned.cell.budget)][f"{names['task']} with {names['backbone']}"] = None
+    tasks = {task for having in found.values() for task in having}
+    return [
+        text if len(having) == len(tasks) else f"{text} on {', '.join(having)}"
+        for text, having in found.items()
+    ]
 
 
 def _budget(budget: Budget) -> str:

@@ -1,6 +1,7 @@
 """Running a plan: what is finished stays, what is missing is run."""
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 
 import torch
@@ -8,6 +9,7 @@ import torch
 from lapbench.cells import Cell, data_hash
 from lapbench.errors import LapbenchError
 from lapbench.execute import execute
+from lapbench.frame import name_cells
 from lapbench.progress import Progress
 from lapbench.records import (
     FINAL,
@@ -17,7 +19,7 @@ from lapbench.records import (
     PlannedCell,
     ResultsFolder,
 )
-from lapbench.suite import Suite
+from lapbench.suite import Suite, SuiteError
 
 Bounds = tuple[float, float] | None
 
@@ -31,20 +33,23 @@ def make_plan(suite: Suite, device: str = "cpu") -> Plan:
 
     Raises:
         SelectionError: if the device is not there, or an attack leaves the range of the inputs.
+        SuiteError: if two rows of the leaderboard would have the same name.
 
     """
     device = _checked_device(device)
     known: dict[tuple[str, int], tuple[str, Bounds]] = {}
     planned = []
-    for cell in suite.cells(device):
-        data = (repr((cell.dataset, cell.labeled)), cell.repetition)
+    for cell, entry in suite.cells(device):
+        data = (repr((cell.dataset, cell.labeled, cell.train)), cell.repetition)
         if data not in known:
             task = cell.load_task()
             known[data] = data_hash(task), task.bounds
         digest, bounds = known[data]
         _check_epsilon(cell, bounds)
-        planned.append(PlannedCell(cell.key(digest), cell.method.create_head().gradient_kind, cell))
-    return Plan(schema=SCHEMA, suite=suite.name, title=suite.title, cells=planned)
+        gradient = cell.method.create_head().gradient_kind
+        planned.append(PlannedCell(cell.key(digest), gradient, cell, entry.published, entry.label))
+    _check_names(suite.name, planned)
+    return Plan(SCHEMA, suite.name, suite.title, planned, suite.published)
 
 
 def select(
@@ -75,6 +80,20 @@ def select(
         if wanted:
             cells = [planned for planned in cells if _canonical(_name(planned, kind)) in wanted]
     return cells
+
+
+def _check_names(suite: str, cells: list[PlannedCell]) -> None:
+    """Refuse cells that only their keys tell apart, as their results would be one row."""
+    rows = Counter(
+        (*names.values(), planned.cell.training, planned.cell.repetition)
+        for planned, names in zip(cells, name_cells(cells), strict=True)
+    )
+    for (task, backbone, method, *_), count in rows.items():
+        if count > 1:
+            raise SuiteError(
+                f"suite {suite}: received {count} methods named {method!r} on {task} with "
+                f"{backbone}; accepted is a name for each; change a label or leave it out"
+            )
 
 
 def _check_epsilon(cell: Cell, bounds: Bounds) -> None:

@@ -1,6 +1,7 @@
 """Suites: TOML files that say which cells to run, checked as a whole."""
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -11,10 +12,17 @@ from pydantic.dataclasses import dataclass as validated
 
 from lapbench import discovery
 from lapbench.adversarial import PGD
-from lapbench.cells import STRICT, Cell, Evaluation, Method
+from lapbench.cells import STRICT, Cell, Evaluation
 from lapbench.errors import LapbenchError
 from lapbench.methods._protocol import Budget
-from lapbench.suite_entries import Entry, check, method_entry, task_entry
+from lapbench.suite_entries import (
+    MethodEntry,
+    TaskEntry,
+    check,
+    expand,
+    method_entry,
+    task_entry,
+)
 
 Training = Literal["natural", "pgd"]
 NATURAL: Training = "natural"
@@ -32,11 +40,13 @@ class Suite:
     title: str
     seeds: int
     threads: int
-    tasks: list[Entry]
-    methods: list[tuple[Method, Budget]]
+    tasks: list[TaskEntry]
+    methods: list[MethodEntry]
+    budget: Budget
     training: list[Training]
     pgd: PGD | None
     evaluation: Evaluation
+    published: str
 
     def with_seeds(self, seeds: int) -> "Suite":
         """Return the suite with another number of repetitions.
@@ -49,23 +59,30 @@ class Suite:
             raise SuiteError(f"seeds: received {seeds}; accepted is an integer >= 1")
         return replace(self, seeds=seeds)
 
-    def cells(self, device: str) -> list[Cell]:
-        """Return all cells, repetition by repetition, so that a stopped run is balanced."""
+    def cells(self, device: str) -> list[tuple[Cell, MethodEntry]]:
+        """Return all cells, each with the entry of its method.
+
+        They come repetition by repetition, so that a stopped run is balanced.
+        """
         return [
-            Cell(
-                dataset=task.dataset,
-                backbone=task.backbone,
-                labeled=task.labeled,
-                method=method,
-                training=training,
-                pgd=self.pgd if training == "pgd" else None,
-                budget=budget,
-                evaluation=self.evaluation,
-                repetition=repetition,
-                device=device,
-                threads=self.threads,
+            (
+                Cell(
+                    dataset=task.dataset,
+                    backbone=task.backbone,
+                    labeled=task.labeled,
+                    method=entry.method,
+                    training=training,
+                    pgd=self.pgd if training == "pgd" else None,
+                    budget=replace(self.budget, **task.budget | entry.budget),
+                    evaluation=self.evaluation,
+                    repetition=repetition,
+                    device=device,
+                    threads=self.threads,
+                    train=entry.train,
+                ),
+                entry,
             )
-            for repetition, task, training, (method, budget) in product(
+            for repetition, task, training, entry in product(
                 range(self.seeds), self.tasks, self.training, self.methods
             )
         ]
@@ -90,6 +107,7 @@ class _File:
     evaluation: Evaluation = Field(default_factory=Evaluation)
     seeds: Annotated[int, Field(ge=1)] = 5
     threads: Annotated[int, Field(ge=1)] = 1
+    published: str = ""
 
 
 def load_suite(name_or_path: str | Path) -> Suite:
@@ -114,16 +132,21 @@ def load_suite(name_or_path: str | Path) -> Suite:
     mistakes: list[str] = []
     file = check(_File, content, "", mistakes)
     tasks = [task_entry(entry, place, mistakes) for place, entry in _entries(content, "tasks")]
-    entries = [
-        method_entry(entry, place, mistakes) for place, entry in _entries(content, "methods")
+    placed = [
+        (place, method_entry(expanded, place, mistakes))
+        for place, entry in _entries(content, "methods")
+        for expanded in expand(entry, place, mistakes)
     ]
-    budget = file.budget if file else Budget(epochs=1)
-    methods = [entry and (entry[0], replace(budget, **entry[1])) for entry in entries]
-    _refuse_repeated(tasks, "tasks", mistakes)
-    _refuse_repeated(methods, "methods", mistakes)
+    methods = [method for _, method in placed]
+    _refuse_equal_cells(tasks, placed, file.budget if file else Budget(epochs=1), mistakes)
+    labels = [(f"label of {place}", method.label) for place, method in placed if method]
+    _refuse_repeated([(place, label) for place, label in labels if label], mistakes)
     if file:
-        _refuse_repeated(file.training, "training", mistakes)
-        mistakes += _contradictions(file)
+        _refuse_repeated(_numbered(file.training, "training"), mistakes)
+        mistakes += _contradictions(file, [task for task in tasks if task])
+        if None not in methods:
+            mistakes += _unplaced(file, [method for method in methods if method])
+    mistakes = list(dict.fromkeys(mistakes))
     if mistakes or file is None:
         count = f"{len(mistakes)} mistake{'s' if len(mistakes) != 1 else ''}"
         raise SuiteError("\n  ".join([f"{name_or_path} has {count}:", *mistakes]))
@@ -134,18 +157,21 @@ def load_suite(name_or_path: str | Path) -> Suite:
         threads=file.threads,
         tasks=[task for task in tasks if task],
         methods=[method for method in methods if method],
+        budget=file.budget,
+        published=file.published,
         training=file.training,
         pgd=file.pgd,
         evaluation=file.evaluation,
     )
 
 
-def _contradictions(file: _File) -> list[str]:
+def _contradictions(file: _File, tasks: list[TaskEntry]) -> list[str]:
     """Return the mistakes that lie between the fields of a suite."""
+    last = max((replace(file.budget, **task.budget).epochs for task in tasks), default=0)
     found = [
-        f"evaluation.snapshot_epochs: received {epoch}; the last epoch is {file.budget.epochs}"
+        f"evaluation.snapshot_epochs: received {epoch}; the last epoch is {last}"
         for epoch in file.evaluation.snapshot_epochs
-        if epoch > file.budget.epochs
+        if epoch > last and tasks
     ]
     if "pgd" in file.training and file.pgd is None:
         found.append('pgd: missing; training = "pgd" needs a table with epsilon and step_size')
@@ -154,15 +180,56 @@ def _contradictions(file: _File) -> list[str]:
     return found
 
 
-def _refuse_repeated(entries: list[Any], field: str, mistakes: list[str]) -> None:
-    for i, entry in enumerate(entries):
+def _unplaced(file: _File, methods: list[MethodEntry]) -> list[str]:
+    """Return the mistakes about published figures: of which paper, and of which task."""
+    figures = any(method.published for method in methods)
+    if figures and (not file.published or len(file.tasks) > 1):
+        return ['published: figures need a source (published = "paper, table") and one task alone']
+    if file.published and not figures:
+        return ["published: no method has figures; leave it out"]
+    return []
+
+
+def _refuse_equal_cells(
+    tasks: list[TaskEntry | None],
+    methods: list[tuple[str, MethodEntry | None]],
+    budget: Budget,
+    mistakes: list[str],
+) -> None:
+    """Add the entries whose cells are those of another, as their results would count twice."""
+    budgets = [task and replace(budget, **task.budget) for task in tasks]
+    run = [
+        task and (task.dataset, task.backbone, task.labeled, own)
+        for task, own in zip(tasks, budgets, strict=True)
+    ]
+    _refuse_repeated(_numbered(run, "tasks"), mistakes)
+    for own in budgets or [budget]:
+        trained = [
+            (place, (method.method, method.train, replace(own or budget, **method.budget)))
+            for place, method in methods
+            if method
+        ]
+        _refuse_repeated(trained, mistakes)
+
+
+def _refuse_repeated(placed: list[tuple[str, Any]], mistakes: list[str]) -> None:
+    """Add the entries that stand twice; those of one place are of its grid."""
+    entries = [entry for _, entry in placed]
+    for i, (place, entry) in enumerate(placed):
         first = entries.index(entry)
-        if first < i and entry is not None:
-            mistakes.append(f"{field}[{i}]: equal to {field}[{first}]; leave one of them out")
+        other = placed[first][0]
+        if first < i and entry is not None and place == other:
+            mistakes.append(f"{place}.grid: makes the same method twice; leave out a value")
+        elif first < i and entry is not None:
+            mistakes.append(f"{place}: equal to {other}; leave one of them out")
 
 
 def _entries(content: dict[str, Any], field: str) -> list[tuple[str, Any]]:
     entries = content.get(field)
     if not isinstance(entries, list):
         return []
+    return _numbered(entries, field)
+
+
+def _numbered(entries: Sequence[Any], field: str) -> list[tuple[str, Any]]:
     return [(f"{field}[{i}]", entry) for i, entry in enumerate(entries)]

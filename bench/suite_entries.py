@@ -1,25 +1,60 @@
 """The entries of a suite, checked one by one."""
 
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, get_args
+from copy import deepcopy
+from dataclasses import dataclass, field, fields, is_dataclass
+from itertools import product
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as validated
 
 from lapbench import discovery
-from lapbench.cells import Component, Method, parse
+from lapbench.cells import STRICT, Component, Method, parse
 from lapbench.methods._protocol import Budget, Head
+
+_Values = Annotated[list[Any], Field(min_length=1)]
+_Options = Annotated[dict[str, _Values], Field(min_length=1)]
+_Grid = Annotated[dict[str, _Options], Field(min_length=1)]
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A data set with its backbone, and how many training samples keep their class (None: all)."""
+class TaskEntry:
+    """A data set with its backbone, and what is particular to training on it.
+
+    Attributes:
+        dataset, backbone: by name.
+        labeled: how many training samples keep their class; None for all.
+        budget: fields in which its budget differs from the suite's.
+
+    """
 
     dataset: Component
     backbone: Component
     labeled: int | None
+    budget: dict[str, Any]
 
 
-def task_entry(entry: Any, place: str, mistakes: list[str]) -> Entry | None:
+@dataclass(frozen=True)
+class MethodEntry:
+    """A method, and how its cells differ from those of the others.
+
+    Attributes:
+        method: head and terms.
+        budget: fields in which its budget differs from the task's.
+        train: ``"inner"`` hides the classes of V_out.
+        published: figures of a paper by metric, to stand beside its own.
+        label: name of the row; by default it is made of the parts and their options.
+
+    """
+
+    method: Method
+    budget: dict[str, Any]
+    train: Literal["all", "inner"]
+    published: dict[str, float]
+    label: str
+
+
+def task_entry(entry: Any, place: str, mistakes: list[str]) -> TaskEntry | None:
     """Return a checked entry of ``tasks``, or None after adding its mistakes."""
     if not isinstance(entry, dict):
         mistakes.append(f"{place}: received {entry!r}; accepted is a table of dataset and backbone")
@@ -33,16 +68,78 @@ def task_entry(entry: Any, place: str, mistakes: list[str]) -> Entry | None:
     labeled = table.pop("labeled", None)
     if labeled is not None and (type(labeled) is not int or labeled < 1):
         mistakes.append(f"{place}.labeled: received {labeled!r}; accepted is an integer >= 1")
-    _refuse_rest(
-        table, place, "dataset, backbone, labeled, and a table of options for each", mistakes
+    budget = table.pop("budget", {})
+    valid = check(
+        Budget,
+        {"epochs": 1} | budget if isinstance(budget, dict) else budget,
+        f"{place}.budget.",
+        mistakes,
     )
-    return Entry(dataset, backbone, labeled) if dataset and backbone else None
+    accepted = "dataset, backbone, labeled, budget, and a table of options for each"
+    _refuse_rest(table, place, accepted, mistakes)
+    if dataset is None or backbone is None or valid is None:
+        return None
+    return TaskEntry(dataset, backbone, labeled, budget)
 
 
-def method_entry(
-    entry: Any, place: str, mistakes: list[str]
-) -> tuple[Method, dict[str, Any]] | None:
-    """Return a method, and how its budget differs from the suite's; or None after mistakes."""
+def expand(entry: Any, place: str, mistakes: list[str]) -> list[Any]:
+    """Return the entries of ``methods`` that one with a grid stands for, one a combination.
+
+    ``grid`` has a table for parts of the method, in which an option has a list of values.
+    """
+    if not isinstance(entry, dict) or "grid" not in entry:
+        return [entry]
+    rest = {field: value for field, value in entry.items() if field != "grid"}
+    try:
+        grid = parse(_Grid, entry["grid"])
+    except ValidationError:
+        mistakes.append(
+            f"{place}.grid: received {entry['grid']!r}; accepted is a table for each part of the "
+            "method, with lists of values for options, as in grid.gll.tau = [0.0, 0.01]"
+        )
+        return []
+    wrong = _beside_grid(rest, grid, place)
+    mistakes += wrong
+    if wrong:
+        return []
+    axes = [
+        [(part, option, value) for value in values]
+        for part, options in grid.items()
+        for option, values in options.items()
+    ]
+    entries = []
+    for chosen in product(*axes):
+        expanded = deepcopy(rest)
+        for part, option, value in chosen:
+            expanded.setdefault(part, {})[option] = value
+        entries.append(expanded)
+    return entries
+
+
+def _beside_grid(rest: dict[str, Any], grid: dict[str, Any], place: str) -> list[str]:
+    """Return the mistakes between a grid and the other fields of its entry."""
+    name = rest.get("name")
+    parts = [part.strip() for part in name.split("+")] if isinstance(name, str) else []
+    found = [
+        f"{place}.grid.{part}: no part of the method; accepted are {', '.join(parts) or 'none'}"
+        for part in grid
+        if part not in parts
+    ]
+    found += [
+        f"{place}.{part}: received {rest[part]!r}; accepted is a table of options"
+        for part in grid
+        if part in parts and not isinstance(rest.get(part, {}), dict)
+    ]
+    if "label" in rest:
+        found.append(
+            f"{place}.label: received {rest['label']!r} beside a grid, whose methods would all "
+            "have it; leave it out, their options name them"
+        )
+    return found
+
+
+def method_entry(entry: Any, place: str, mistakes: list[str]) -> MethodEntry | None:
+    """Return a checked entry of ``methods``, or None after adding its mistakes."""
     if not isinstance(entry, dict | str):
         mistakes.append(f"{place}: received {entry!r}; accepted are a name and a table with a name")
         return None
@@ -52,15 +149,27 @@ def method_entry(
     names = [part.strip() if isinstance(part, str) else part for part in parts]
     components = [_component("methods", part, table, f"{place}.name", mistakes) for part in names]
     changes = {"learning_rate": table.pop("learning_rate")} if "learning_rate" in table else {}
-    _refuse_rest(
-        table, place, "name, learning_rate, and a table of options for each part", mistakes
+    about = {field: table.pop(field) for field in ("train", "published", "label") if field in table}
+    accepted = (
+        "name, label, learning_rate, train, published, grid, and a table of options for each part"
     )
+    _refuse_rest(table, place, accepted, mistakes)
     valid = check(Budget, {"epochs": 1, **changes}, f"{place}.", mistakes)
+    rest = check(_About, about, f"{place}.", mistakes)
     found = [component for component in components if component]
-    if len(found) < len(components) or valid is None:
+    if len(found) < len(components) or valid is None or rest is None:
         return None
     method = _compose(found, f"{place}.name", mistakes)
-    return (method, changes) if method else None
+    return MethodEntry(method, changes, rest.train, rest.published, rest.label) if method else None
+
+
+@validated(frozen=True, config=STRICT)
+class _About:
+    """The fields of a method that belong neither to its parts nor to its budget."""
+
+    train: Literal["all", "inner"] = "all"
+    published: dict[str, Annotated[float, Field(ge=0, le=1)]] = field(default_factory=dict)
+    label: str = ""
 
 
 def _compose(components: list[Component], place: str, mistakes: list[str]) -> Method | None:

@@ -37,14 +37,16 @@ class StepClock:
         self._softmax = softmax.build_model(task).to(cell.device).train()
         still = replace(cell.budget, learning_rate=1e-30, weight_decay=0.0)
         self._optimizer = make_optimizer(list(self._softmax.parameters()), still)
-        known = task.train.y >= 0
+        known = torch.ones_like(task.train.y, dtype=torch.bool)
+        if not task.nodes_only:
+            known = task.train.y >= 0
         self._x, self._y = task.train.x[known], task.train.y[known]
         self._epoch: list[tuple[int, float]] = []
         self.phases: list[str] = []
         self.step_seconds: list[float] = []
         self.softmax_step_seconds: list[float] = []
         for _ in range(_WARM_UP):
-            self._softmax_step(cell.budget.batch_size)
+            self._softmax_step(len(self._y) if task.nodes_only else cell.budget.batch_size)
 
     def step(self, step: Step, samples: int) -> float:
         """Make a training step, timed, and return its loss."""

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lapbench.adversarial import PGD, perturb
-from lapbench.datasets._task import Task
-from lapbench.evaluate import accuracy, predict
+from lapbench.datasets._task import Split, Task
+from lapbench.evaluate import accuracy, of_known_class, predict
 from lapbench.methods._protocol import Budget, Model, Phase, Term
 from lapbench.methods.graph import NonFiniteError
 from lapbench.seeds import Seeds
@@ -68,7 +68,8 @@ def train(
 ) -> None:
     """Train a model through its phases; its weights are those of the last epoch.
 
-    Mini-batches hold training samples of known class. Validation, after every epoch, only observes.
+    Mini-batches hold training samples of known class; on a node task the one batch is all nodes.
+    Validation, after every epoch, only observes.
 
     Args:
         model: on the device of the task.
@@ -96,14 +97,13 @@ def train(
             held_out = model.start_epoch(task, seeds.stream("base", number))
             if number == 1:
                 on_epoch(Epoch(0, held_out))
-            batches = _batch_order(task, seeds, number, held_out).split(phase.budget.batch_size)
+            batches = _batches(task, seeds, number, held_out, phase.budget.batch_size)
             try:
                 with _only_trainable(model, phase):
                     progress = (number - 1) / budget.epochs
                     draws = [seeds.integer(f"torch {i}", number) for i in range(len(batches))]
                     loss = _epoch(
                         model,
-                        task,
                         list(zip(batches, draws, strict=True)),
                         optimizer,
                         recipe,
@@ -171,10 +171,21 @@ def _learning_rate_factor(budget: Budget) -> Callable[[int], float]:
     return lambda _: 1.0
 
 
-def _batch_order(task: Task, seeds: Seeds, number: int, held_out: Tensor) -> Tensor:
-    order = torch.from_numpy(seeds.stream("order", number).permutation(len(task.train)))
-    known = (task.train.y >= 0).cpu()
-    return order[known[order] & ~torch.isin(order, held_out.cpu())].to(task.train.y.device)
+def _batches(
+    task: Task, seeds: Seeds, number: int, held_out: Tensor, size: int
+) -> list[Callable[[], Split]]:
+    """Return what makes each batch of an epoch, in which what is held out has no class."""
+    train = task.train
+    if task.nodes_only:
+        y = train.y.index_fill(0, held_out.to(train.y.device), -1)
+        return [lambda: Split(train.x, y)]
+    order = torch.from_numpy(seeds.stream("order", number).permutation(len(train)))
+    known = (train.y >= 0).cpu()
+    rows = order[known[order] & ~torch.isin(order, held_out.cpu())].to(train.y.device)
+    return [
+        lambda part=part: Split(train.x[part], train.y[part])  # type: ignore[misc]
+        for part in rows.split(size)
+    ]
 
 
 @contextmanager
@@ -198,33 +209,33 @@ def _only_trainable(model: Model, phase: Phase) -> Iterator[None]:
 
 def _epoch(
     model: Model,
-    task: Task,
-    batches: Sequence[tuple[Tensor, int]],
+    batches: Sequence[tuple[Callable[[], Split], int]],
     optimizer: torch.optim.Optimizer,
     recipe: Recipe | None,
     progress: float,
     run_step: RunStep,
 ) -> float:
-    """Pass once over batches of training rows and return the mean loss over the samples.
+    """Pass once over batches and return the mean loss over their samples of known class.
 
     Each batch has a seed of torch's generator, so that what one method draws more than another
     (a corner, say) does not change what both draw in the next step.
     """
     total, samples = 0.0, 0
-    for rows, seed in batches:
+    for make, seed in batches:
         torch.manual_seed(seed)
-        samples += len(rows)
-        x, y = task.train.x[rows], task.train.y[rows]
-        total += len(rows) * run_step(
-            lambda x=x, y=y: take_step(model, optimizer, x, y, recipe, progress),  # type: ignore[misc]
-            len(rows),
+        batch = make()
+        known = int((batch.y >= 0).sum())
+        samples += known
+        total += known * run_step(
+            lambda batch=batch: take_step(model, optimizer, batch.x, batch.y, recipe, progress),  # type: ignore[misc]
+            len(batch),
         )
-    return total / samples
+    return total / max(samples, 1)
 
 
 def _observe(model: Model, task: Task, loss: float, batch_size: int) -> dict[str, float]:
     curves = {"training_loss": loss}
-    if len(task.validation):
+    if bool((task.validation.y >= 0).any()):
         predicted = predict(model, task.validation.x, batch_size)
-        curves["validation_accuracy"] = accuracy(predicted, task.validation.y)
+        curves["validation_accuracy"] = accuracy(*of_known_class(predicted, task.validation.y))
     return curves | model.track(task)

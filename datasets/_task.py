@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,18 +32,48 @@ class Split:
         return Split(self.x.to(device), self.y.to(device))
 
 
+def check_edges(name: str, edge_index: Tensor, num_nodes: int) -> None:
+    """Raise a ValueError that names the first edge which is not i < j, in range and unique."""
+    if edge_index.dtype != torch.int64 or edge_index.ndim != 2 or len(edge_index) != 2:
+        raise ValueError(
+            f"task {name}: received edge_index {tuple(edge_index.shape)} of {edge_index.dtype}; "
+            "accepted is (2, E) of torch.int64"
+        )
+    low, high = edge_index
+    wrong = (low < 0) | (low >= high) | (high >= num_nodes)
+    position = low * num_nodes + high
+    order = position.argsort(stable=True)
+    repeated = position[order].diff(prepend=position.new_tensor([-1])) == 0
+    wrong[order[repeated & ~wrong[order]]] = True
+    if bool(wrong.any()):
+        first = int(wrong.nonzero()[0, 0])
+        raise ValueError(
+            f"task {name}: edge {tuple(edge_index[:, first].tolist())} at {first}; accepted are "
+            f"edges i < j of nodes 0..{num_nodes - 1}, each once (no self-loop, no repetition, one "
+            "direction); lapbench.datasets._nodes.undirected makes them so"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """A classification task: splits, number of classes, and the range of valid inputs.
+
+    On a node task the inputs are the nodes of one graph, and each split has all of them: the same x
+    (n, d), and y = −1 at the nodes that are not its own.
 
     Attributes:
         name: the data set's name.
         train, validation, test: disjoint splits; the test split is the same in every repetition.
         num_classes: classes are 0..num_classes − 1.
         bounds: range of every input value, (0, 1) for images; None where inputs have no range.
+        edge_index: (2, E) the undirected edges i < j of a node task, each once; None otherwise.
+        outer: (q,) rows of V_out, the training samples from which bilevel learning takes its outer
+            loss; None where the data name none.
+        outer_labels: (q,) their classes, also where training is without them.
 
     Raises:
-        ValueError: if a class is out of range.
+        ValueError: if a class is out of range, an edge or a row of V_out is not as above, or the
+            splits of a node task do not share their inputs.
 
     """
 
@@ -52,6 +83,9 @@ class Task:
     test: Split
     num_classes: int
     bounds: tuple[float, float] | None = None
+    edge_index: Tensor | None = None
+    outer: Tensor | None = None
+    outer_labels: Tensor | None = None
 
     def __post_init__(self) -> None:
         for split in ("train", "validation", "test"):
@@ -63,6 +97,30 @@ class Task:
                     f"task {self.name}: {split} label {int(y[row])} in row {row}; accepted are "
                     f"0..{self.num_classes - 1}, and -1 for unknown"
                 )
+        if self.edge_index is not None:
+            check_edges(self.name, self.edge_index, len(self.train))
+            others = (self.validation.x, self.test.x)
+            if not all(x is self.train.x or torch.equal(x, self.train.x) for x in others):
+                raise ValueError(
+                    f"task {self.name}: its splits have different inputs; on a node task each has "
+                    "all nodes, with y = -1 where a node is not its own"
+                )
+        if self.outer is not None:
+            self._check_outer(self.outer)
+
+    def _check_outer(self, outer: Tensor) -> None:
+        wrong = (outer < 0) | (outer >= len(self.train))
+        if self.outer_labels is None or self.outer_labels.shape != outer.shape or bool(wrong.any()):
+            labels = None if self.outer_labels is None else tuple(self.outer_labels.shape)
+            raise ValueError(
+                f"task {self.name}: received outer {tuple(outer.shape)} with outer_labels "
+                f"{labels}; accepted are rows 0..{len(self.train) - 1} and a class for each"
+            )
+
+    @property
+    def nodes_only(self) -> bool:
+        """Whether the task is one of nodes: every batch is the whole graph."""
+        return self.edge_index is not None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -71,12 +129,12 @@ class Task:
 
     def to(self, device: str) -> "Task":
         """Return the task on a device."""
-        return replace(
-            self,
-            train=self.train.to(device),
-            validation=self.validation.to(device),
-            test=self.test.to(device),
-        )
+        moved: dict[str, Any] = {
+            name: value.to(device)
+            for name, value in vars(self).items()
+            if isinstance(value, Split | Tensor)
+        }
+        return replace(self, **moved)
 
 
 class Dataset(ABC):

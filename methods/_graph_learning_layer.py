@@ -89,6 +89,17 @@ class GraphLearningLayer(nn.Module):
         return solution.values[len(base_labels) :]
 
 
+def values_of_nodes(
+    layer: GraphLearningLayer, features: Tensor, labels: Tensor, rows: Tensor
+) -> Tensor:
+    """Return u (n, c) at all nodes of features (n, d), the labels (m, c) being given at m rows."""
+    rest = torch.ones(len(features), dtype=torch.bool, device=features.device)
+    rest[rows] = False
+    solved = layer(torch.cat([features[rows], features[rest]]), labels)
+    values = labels.new_zeros(len(features), labels.shape[1])
+    return values.index_copy(0, rows, labels).index_copy(0, rest.nonzero()[:, 0], solved)
+
+
 def log_probabilities(values: Tensor) -> Tensor:
     """Return log(max(u, 1e-8) / Σ_c max(u, 1e-8)) row by row, (n, c) to (n, c).
 

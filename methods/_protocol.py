@@ -61,6 +61,9 @@ class Model(nn.Module, ABC):
     ``torch.load(weights_only=True)`` restores it.
     """
 
+    refuses_terms: ClassVar[str] = ""
+    """Why no term can be added to the training; empty where each can."""
+
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
@@ -107,6 +110,10 @@ class Model(nn.Module, ABC):
         """Return metrics of the method's own for the trained model, beside those of all."""
         return {}
 
+    def arrays(self) -> dict[str, Tensor]:
+        """Return arrays of the method's own after an epoch, stored where figures ask for it."""
+        return {}
+
     def stages(self, task: Task) -> dict[str, Callable[[], None]]:  # noqa: ARG002
         """Return the steps of one forward and backward pass on ``task.train``, to be timed.
 
@@ -125,6 +132,9 @@ class Head(ABC):
 
     batch_dependent: ClassVar[bool] = False
     """Whether the prediction of a sample depends on the others of its batch."""
+
+    note: ClassVar[str] = ""
+    """What a reader must know of how its rows came about; shown below every table with one."""
 
     version: ClassVar[int] = 1
     """Raised by hand when the same hyper-parameters give other results."""

@@ -1,23 +1,14 @@
 """The weighted nonlocal Laplacian as output activation."""
 
-from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-import numpy as np
-import torch
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
-from lapbench.datasets._task import Split, Task
-from lapbench.methods._base_set import order_by_class, parts_with_all_classes
-from lapbench.methods._graph_learning_layer import GraphLearningLayer, log_probabilities
-from lapbench.methods._protocol import Budget, GradientKind, Head, Model, Phase
-from lapbench.methods._rounds import alternating_budgets
-from lapbench.methods._wnll_metrics import gradient_cosines, majority_vote
-from lapbench.methods.graph import NeighborBandwidth, weighted_nonlocal
-from lapbench.methods.softmax import cross_entropy
+from lapbench.datasets._task import Task
+from lapbench.methods._protocol import GradientKind, Head, Model
+from lapbench.methods._wnll_model import WNLLModel
 
 PositiveInteger = Annotated[int, Field(ge=1)]
 
@@ -45,7 +36,8 @@ class WNLL(Head):
     ``template_batch_size`` of them and trains on the other half. For prediction all labelled
     training samples are, in batches that each hold every class in proportion: the probability is
     the mean over them, and the paper's majority vote a metric. Unlabelled training samples join
-    the graph in prediction (semi-supervised learning, approach I).
+    the graph in prediction (semi-supervised learning, approach I); on node tasks the graph is that
+    of all nodes, the template among them.
 
     Args:
         k: m, true neighbours of every node; the paper's m counts the node itself.
@@ -112,146 +104,4 @@ class WNLL(Head):
                 f"labelled training samples; accepted are {needed} or more, for the template and "
                 "outside it"
             )
-        return _WNLLModel(backbone, self, task)
-
-
-class _WNLLModel(Model):
-    def __init__(self, backbone: nn.Module, head: WNLL, task: Task) -> None:
-        super().__init__(backbone)
-        size = int(backbone.feature_size)  # type: ignore[arg-type]
-        buffer = [nn.Linear(size, size), nn.ReLU()] if head.rounds else []
-        self.buffer = nn.Sequential(*buffer)
-        self.linear = nn.Linear(size, task.num_classes)
-        self.head = head
-        equation = weighted_nonlocal.WNLL(head.label_weight)
-        kernel = NeighborBandwidth(head.bandwidth_rank)
-        self.interpolation = GraphLearningLayer(head.k, equation, kernel=kernel)
-        self.num_classes = task.num_classes
-        self.branch: Literal["linear", "wnll"] = "wnll"
-        self.samples = task.train
-        self.template_half: Tensor | None = None
-        none = torch.empty(0, dtype=torch.int64)
-        self._set_graph(none, none)
-
-    def _set_graph(self, template: Tensor, unlabeled: Tensor) -> None:
-        """Fix by rows of the training samples what is in the graph beside the batch."""
-        self.rows = {"template": template, "unlabeled": unlabeled}
-        self.template = Split(self.samples.x[template], self.samples.y[template])
-        self.unlabeled = self.samples.x[unlabeled]
-
-    def features(self, x: Tensor) -> Tensor:
-        features: Tensor = self.buffer(self.backbone(x))
-        return features
-
-    def interpolate(self, features: Tensor, template: Split) -> Tensor:
-        """Return Ŷ (n, c) at features from a template, with its exact gradient."""
-        labels = functional.one_hot(template.y, self.num_classes).to(features.dtype)
-        nodes = [self.features(template.x), features]
-        if len(self.unlabeled):
-            nodes.append(self.features(self.unlabeled))
-        values: Tensor = self.interpolation(torch.cat(nodes), labels)
-        return values[: len(features)]
-
-    def _template_values(self, features: Tensor) -> list[Tensor]:
-        """Return Ŷ (n, c) from each batch of the template."""
-        x, y = self.template.x, self.template.y
-        parts = parts_with_all_classes(y, self.head.template_batch_size)
-        return [self.interpolate(features, Split(x[part], y[part])) for part in parts]
-
-    def _mean(self, features: Tensor) -> Tensor:
-        return torch.stack(self._template_values(features)).mean(dim=0)
-
-    def _surrogate(self, features: Tensor) -> Tensor:
-        """Return the mean Ŷ with the gradient of the linear branch."""
-        with torch.no_grad():
-            values = self._mean(features)
-        linear: Tensor = self.linear(features)
-        return values + (linear - linear.detach())
-
-    def outputs(self, features: Tensor) -> Tensor:
-        if self.branch == "linear":
-            logits: Tensor = self.linear(features)
-            return logits
-        exact = self.head.gradient_kind == "exact"
-        return self._mean(features) if exact else self._surrogate(features)
-
-    def forward(self, x: Tensor) -> Tensor:
-        outputs = self.outputs(self.features(x))
-        if self.branch == "linear":
-            return torch.log_softmax(outputs, dim=1)
-        if self.head.gradient_kind == "exact":
-            return log_probabilities(outputs)
-        surrogate = torch.log_softmax(outputs, dim=1)
-        return log_probabilities(outputs.detach()) + (surrogate - surrogate.detach())
-
-    def loss(self, x: Tensor, y: Tensor) -> Tensor:
-        return cross_entropy(self.outputs(self.features(x)), y)
-
-    def phases(self, budget: Budget) -> list[Phase]:
-        head = self.head
-        if head.rounds == 0 or budget.epochs == 0:
-            return []
-        phases = []
-        for first, second in alternating_budgets(
-            budget, head.rounds, head.wnll_share, head.round_factor
-        ):
-            wnll = replace(
-                second,
-                batch_size=head.wnll_batch_size,
-                learning_rate=head.wnll_learning_rate,
-                schedule="constant",
-            )
-            phases += [
-                Phase("linear", first, list(self.parameters())),
-                Phase("wnll", wnll, list(self.buffer.parameters())),
-            ]
-        return phases
-
-    def start_phase(self, phase: Phase) -> None:
-        self.branch = "linear" if phase.name == "linear" else "wnll"
-        self.template_half = None
-
-    def start_epoch(self, task: Task, rng: np.random.Generator) -> Tensor:
-        if self.branch == "linear":
-            return torch.empty(0, dtype=torch.int64)
-        order = order_by_class(task.train.y, rng)
-        if self.template_half is None:
-            self.template_half = order[::2]
-        half = order[torch.isin(order, self.template_half)]
-        first, *_ = parts_with_all_classes(task.train.y[half], self.head.template_batch_size)
-        self._set_graph(half[first], half[:0])
-        return self.template_half
-
-    def finish(self, task: Task, rng: np.random.Generator) -> None:
-        self.branch = "wnll"
-        unknown = (task.train.y < 0).nonzero()[:, 0]
-        self._set_graph(order_by_class(task.train.y, rng), unknown)
-
-    def measure(self, split: Split, batch_size: int) -> dict[str, float]:
-        """Return the vote where the template has several batches, and the gradients' cosines.
-
-        Without a trained linear branch there is no surrogate to compare.
-        """
-        batches = list(zip(split.x.split(batch_size), split.y.split(batch_size), strict=True))
-        found = {}
-        if len(parts_with_all_classes(self.template.y, self.head.template_batch_size)) > 1:
-            with torch.no_grad():
-                given = [majority_vote(self._template_values(self.features(x))) for x, _ in batches]
-            right = torch.cat(given) == split.y
-            found["majority_vote_accuracy"] = float(right.double().mean())
-        if self.head.rounds:
-            losses = (self._both_losses(x, y) for x, y in batches)
-            found |= gradient_cosines(losses, next(self.buffer.parameters()))
-        return found
-
-    def _both_losses(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the summed loss with exact and with surrogate gradient, and the features X̂."""
-        features = self.features(x)
-        exact, surrogate = self._mean(features), self._surrogate(features)
-        return len(y) * cross_entropy(exact, y), len(y) * cross_entropy(surrogate, y), features
-
-    def get_extra_state(self) -> dict[str, Tensor]:
-        return self.rows
-
-    def set_extra_state(self, state: Any) -> None:
-        self._set_graph(**state)
+        return WNLLModel(backbone, self, task)

@@ -9,6 +9,7 @@ from lapbench.reports.statistics import against_best, binomial_error, interval, 
 
 ROW = ["task", "backbone", "method", "training", "gradient"]
 METRICS = ["accuracy", "negative_log_likelihood", "calibration_error", "step_ratio"]
+PUBLISHED = "published_accuracy"
 SECONDS = ["step_seconds", "training_seconds"]
 TIDY = [*ROW, "metric", "mean", "ci_low", "ci_high", "cells_ok", "cells_planned"]
 
@@ -91,6 +92,7 @@ def readable(board: pd.DataFrame) -> pd.DataFrame:
             {
                 **dict(zip(ROW, names, strict=True)),
                 "accuracy [%]": _with_interval(by_metric, "accuracy", 100, 2),
+                "published [%]": _with_interval(by_metric, PUBLISHED, 100, 1),
                 "sampling error": ""
                 if math.isnan(accuracy["mean"])
                 else f"{100 * binomial_error(accuracy['mean'], int(samples)):.2f}",
@@ -101,21 +103,23 @@ def readable(board: pd.DataFrame) -> pd.DataFrame:
                 "against the best": accuracy["against_best"],
             }
         )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table if PUBLISHED in set(board["metric"]) else table.drop(columns="published [%]")
 
 
 def further_numbers(board: pd.DataFrame) -> pd.DataFrame:
     """Return as texts the metrics that single methods report beside those of all."""
-    own = board[~board["metric"].isin(METRICS)]
+    own = board[~board["metric"].isin([*METRICS, PUBLISHED])]
     rows = [
         {
             **{column: getattr(row, column) for column in ROW},
             "metric": row.metric,
+            "split": row.split or "–",
             "mean": _with_interval(own.loc[[row.Index]].set_index("metric"), row.metric, 1, 4),
         }
         for row in own.itertuples()
     ]
-    return pd.DataFrame(rows, columns=[*ROW, "metric", "mean"])
+    return pd.DataFrame(rows, columns=[*ROW, "metric", "split", "mean"])
 
 
 def _with_interval(metrics: pd.DataFrame, metric: str, factor: float, digits: int) -> str:

@@ -7,12 +7,16 @@ from pathlib import Path
 import pytest
 from conftest import TINY_SUITE
 
+from lapbench.frame import load_records
 from lapbench.job import prepare
 from lapbench.records import PlannedCell
 from lapbench.suite import SuiteError, load_suite
 
 BOTH = 'training = ["natural", "pgd"]\n'
 TABLE = "[pgd]\nepsilon = 0.2\nstep_size = 0.1\nsteps = 2\n"
+SECOND = '[[tasks]]\ndataset = "two_moons"\nbackbone = "mlp"\ntwo_moons.samples = 160\n'
+MOONS = '"two_moons"\nbackbone = "mlp"\ntwo_moons.samples = 160\nmlp.width = 8\n'
+KARATE = '"karate"\nbackbone = "gnn"\ngnn.width = 4\n'
 
 
 def suite(
@@ -30,6 +34,23 @@ def suite(
 def planned(path: Path) -> list[PlannedCell]:
     """The cells of a suite."""
     return prepare(path).plan.cells
+
+
+def on_karate(folder: Path, methods: str, before: str = "", after: str = "") -> Path:
+    """A suite of four epochs on the karate club."""
+    path = suite(folder, methods, before, after)
+    text = path.read_text()
+    assert MOONS in text
+    path.write_text(text.replace(MOONS, KARATE))
+    return path
+
+
+def names(path: Path) -> set[tuple[str, str]]:
+    """Task and method of each row of a suite, before it runs."""
+    job = prepare(path, results=path.parent / "named")
+    job.folder.write_plan(job.plan)
+    frame = load_records(path.parent / "named")
+    return set(zip(frame["task"], frame["method"], strict=True))
 
 
 def mistakes(path: Path) -> list[str]:

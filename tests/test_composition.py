@@ -131,7 +131,8 @@ class TestNames:
             tmp_path,
             '[{ name = "sparse_manifold + gll", gll.tau = 1, sparse_manifold.alpha = 3.0 }]',
         )
-        ((method, _),) = load_suite(path).methods
+        (entry,) = load_suite(path).methods
+        method = entry.method
         assert method.head.parameters["tau"] == 1.0
         assert method.create_head().tau == 1.0  # type: ignore[attr-defined]
         assert method.terms[0].parameters["alpha"] == 3.0

@@ -16,8 +16,10 @@ def images(channels: int, size: int) -> Task:
     return Task("random", split, split, split, num_classes=10, bounds=(0.0, 1.0))
 
 
-def rows(split: Split) -> set[bytes]:
-    """The samples of a split, for comparison as sets."""
+def samples(task: Task, split: Split) -> set[bytes] | set[int]:
+    """The samples of a split, for comparison as sets; on a node task its nodes."""
+    if task.nodes_only:
+        return set((split.y >= 0).nonzero()[:, 0].tolist())
     return {sample.numpy().tobytes() for sample in split.x}
 
 
@@ -25,22 +27,57 @@ def rows(split: Split) -> set[bytes]:
 class TestEveryDataset:
     def test_splits_share_no_sample(self, name: str):
         task = load_task(name)
-        train, validation, test = map(rows, (task.train, task.validation, task.test))
+        train, validation, test = (
+            samples(task, split) for split in (task.train, task.validation, task.test)
+        )
         assert not train & test
         assert not validation & (train | test)
 
     def test_repetitions_share_the_test_set_alone(self, name: str):
+        """And the graph; a node task may leave nodes in no split, other ones each time."""
         one, two, again = (load_task(name, seed) for seed in (0, 1, 0))
-        assert torch.equal(one.test.x, two.test.x)
-        assert torch.equal(one.train.x, again.train.x)
-        assert rows(one.validation) != rows(two.validation)
-        assert rows(one.train) | rows(one.validation) == rows(two.train) | rows(two.validation)
+        for field in ("x", "y"):
+            assert torch.equal(getattr(one.test, field), getattr(two.test, field))
+            assert torch.equal(getattr(one.train, field), getattr(again.train, field))
+        assert samples(one, one.validation) != samples(two, two.validation)
+        if one.edge_index is not None and two.edge_index is not None:
+            assert torch.equal(one.train.x, two.train.x)
+            assert torch.equal(one.edge_index, two.edge_index)
+        else:
+            drawn, others = (
+                samples(task, task.train) | samples(task, task.validation) for task in (one, two)
+            )
+            assert drawn == others
 
     def test_every_class_is_in_every_split_in_proportion(self, name: str):
+        """On a node task in any: published splits train on as many nodes of every class."""
         task = load_task(name)
         for split in (task.train, task.validation, task.test):
-            shares = split.y.bincount(minlength=task.num_classes) / len(split)
-            assert (shares - task.train.y.bincount() / len(task.train)).abs().max() < 0.02
+            classes = split.y[split.y >= 0]
+            shares = classes.bincount(minlength=task.num_classes) / len(classes)
+            assert (shares > 0).all()
+            if not task.nodes_only:
+                assert (shares - task.train.y.bincount() / len(task.train)).abs().max() < 0.02
+
+    def test_all_samples_have_a_class_or_all_splits_the_same_nodes(self, name: str):
+        task = load_task(name)
+        for split in (task.train, task.validation, task.test):
+            if task.nodes_only:
+                assert torch.equal(split.x, task.train.x)
+            else:
+                assert (split.y >= 0).all()
+
+    def test_a_node_task_names_a_part_of_its_training_nodes_as_outer(self, name: str):
+        task = load_task(name)
+        assert task.nodes_only == (task.outer is not None)
+        if task.outer is not None:
+            outer = task.outer.tolist()
+            assert outer == sorted(set(outer))
+            assert set(outer) < samples(task, task.train)
+            inner = task.train.y.clone()
+            inner[task.outer] = -1
+            for y in (inner, task.train.y[task.outer]):
+                assert set(range(task.num_classes)) <= set(y.tolist())
 
     def test_inputs_are_float32_within_the_bounds(self, name: str):
         task = load_task(name)
@@ -69,18 +106,25 @@ def test_digits_are_split_as_documented():
     assert task.num_classes == 10
 
 
-TRAINED = [
-    name
-    for name in BACKBONES
-    if list(create("backbones", name).build(images(channels=1, size=8)).parameters())
-]
+def built(name: str) -> tuple[torch.nn.Module, Task]:
+    """A backbone on images, or on the karate club where it takes nodes only; and that task."""
+    backbone, task = create("backbones", name), images(1, 8)
+    try:
+        return backbone.build(task), task
+    except ValueError:
+        task = load_task("karate")
+        return backbone.build(task), task
+
+
+BUILT = {name: built(name) for name in BACKBONES}
+TRAINED = [name for name, (backbone, _) in BUILT.items() if list(backbone.parameters())]
+NODE_BACKBONES = {name for name, (_, task) in BUILT.items() if task.nodes_only}
 
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_features_have_the_stated_size(name: str):
-    task = images(1, 8)
-    backbone = create("backbones", name).build(task)
-    assert backbone(task.test.x).shape == (20, backbone.feature_size)
+    backbone, task = built(name)
+    assert backbone(task.test.x).shape == (len(task.test), backbone.feature_size)
 
 
 def test_identity_alone_has_nothing_to_train_and_leaves_its_inputs_as_they_are():
@@ -93,16 +137,17 @@ def test_identity_alone_has_nothing_to_train_and_leaves_its_inputs_as_they_are()
 @pytest.mark.parametrize("name", TRAINED)
 class TestEveryTrainedBackbone:
     def test_activations_are_distinct_and_not_inplace(self, name: str):
-        backbone = create("backbones", name).build(images(1, 8))
+        backbone, _ = built(name)
         everywhere = backbone.named_modules(remove_duplicate=False)
         found = [module for _, module in everywhere if isinstance(module, torch.nn.ReLU)]
         assert found
         assert len(set(found)) == len(found)
         assert not any(activation.inplace for activation in found)
 
-    def test_normalisation_is_the_first_layer(self, name: str):
-        backbone = create("backbones", name).build(images(3, 8))
-        assert isinstance(next(iter(backbone.children())), Normalize)
+    def test_normalisation_is_the_first_layer_but_on_graphs(self, name: str):
+        """Where data sets scale each node's features."""
+        first = next(iter(built(name)[0].children()))
+        assert isinstance(first, Normalize) == (name not in NODE_BACKBONES)
 
 
 def test_normalisation_is_by_channel_and_spares_constants():

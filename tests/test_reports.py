@@ -15,8 +15,15 @@ from lapbench.discovery import load, names
 from lapbench.evaluate import accuracy
 from lapbench.frame import COLUMNS
 from lapbench.records import ResultsFolder
+from lapbench.report import EXPLAINED
 from lapbench.reports.figures.gll_fig3 import spread
-from lapbench.reports.leaderboard import leaderboard, readable, to_csv, to_markdown
+from lapbench.reports.leaderboard import (
+    further_numbers,
+    leaderboard,
+    readable,
+    to_csv,
+    to_markdown,
+)
 from lapbench.reports.results import Results
 from lapbench.suite import load_suite
 
@@ -103,6 +110,29 @@ def test_markdown_marks_the_best_and_escapes_bars():
     assert "**97.00 ± 1.96**" in row
     assert r"a \| b" in text
     assert text.count("**") == 2
+
+
+def test_further_numbers_name_their_split():
+    frame = records({"gll": [0.9]})
+    own = frame.assign(metric="outer_accuracy", split="outer", value=0.8)
+    published = frame.assign(metric="published_outer_accuracy", split="", value=0.7)
+    table = further_numbers(leaderboard(pd.concat([frame, own, published])))
+    found = table[["metric", "split", "mean"]].to_numpy().tolist()
+    assert found == [
+        ["outer_accuracy", "outer", "0.8000"],
+        ["published_outer_accuracy", "–", "0.7000"],
+    ]
+
+
+def test_metrics_of_single_methods_are_explained_where_they_are(tiny_suite: Path, tmp_path: Path):
+    report = lapbench.run(tiny_suite, results=tmp_path / "r", seeds=1, methods="gll")
+    assert not any(line.startswith(tuple(EXPLAINED)) for line in report.conditions)
+    path = next((tmp_path / "r" / "records").iterdir())
+    record = json.loads(path.read_text())
+    record["metrics"] += [{**record["metrics"][0], "metric": name} for name in EXPLAINED]
+    path.write_text(json.dumps(record))
+    lines = lapbench.write_report(tmp_path / "r").conditions
+    assert {f"{name}: {text}." for name, text in EXPLAINED.items()} <= set(lines)
 
 
 def test_csv_is_tidy():
