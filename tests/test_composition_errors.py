@@ -29,7 +29,7 @@ def run(path: Path) -> tuple[int, str]:
         ('["softmax", "gll + svm"]', "methods[1].name: received 2 heads (gll, svm); accepted is"),
         ('["gll + parseval + gll"]', "methods[0].name: received 2 heads (gll, gll); accepted is"),
         ('["parseval + gll + parseval"]', "methods[0].name: parseval stands twice; leave one"),
-        ('["gll + parsval"]', "methods[0].name: unknown method 'parsval'; known are: gll, "),
+        ('["gll + parsval"]', "methods[0].name: unknown method 'parsval'; known are: bilevel, "),
         ('["gll + "]', "methods[0].name: a part is missing beside +"),
         ('["gll ++ parseval"]', "methods[0].name: a part is missing beside +"),
         (
@@ -50,7 +50,7 @@ def run(path: Path) -> tuple[int, str]:
         ),
         (
             '[{ name = "gll + parseval", svm.power = 2 }]',
-            "methods[0].svm: unknown field; accepted are name, learning_rate, and a table",
+            "methods[0].svm: unknown field; accepted are name, label, learning_rate, train, ",
         ),
     ],
 )

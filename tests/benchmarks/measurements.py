@@ -51,7 +51,7 @@ class Measurement:
         ]
 
 
-HEADERS = ["", "nodes", "between classes", "SciPy", "lapbench", "ratio", "target", "met"]
+HEADERS = ["", "nodes", "between classes", "comparator", "lapbench", "ratio", "target", "met"]
 MEASUREMENTS = pytest.StashKey[list[Measurement]]()
 
 
