@@ -22,12 +22,15 @@ MARKERS = "os^Dv<>P"
 
 
 def draw(results: Results) -> Figure | None:
-    """Return one panel for every method on a data set, or None if no stage was timed."""
+    """Return one panel for every method timed at several sizes of a data set, or None."""
     stages = results.records[results.records["metric"].astype(str).str.startswith(PREFIX)]
     if stages.empty:
         return None
     family = stages["task"].str.partition(" (")[0]
-    panels = list(stages.groupby([stages["method"], family, stages["backbone"]], sort=False))
+    groups = stages.groupby([stages["method"], family, stages["backbone"]], sort=False)
+    panels = [(names, rows) for names, rows in groups if rows["count"].nunique() > 1]
+    if not panels:
+        return None
     figure = Figure(figsize=(7.2, 0.4 + 3.9 * len(panels)), layout="constrained")
     axes = figure.subplots(len(panels), squeeze=False)[:, 0]
     for ax, (names, rows) in zip(axes, panels, strict=True):

@@ -1,0 +1,204 @@
+"""Hypergradients against the distance from the labels (bilevel paper, figure 1).
+
+Needs: `lapbench run bilevel-fig1` or `bilevel-decay`, or any suite with `bilevel` on a node task
+and snapshot_epochs.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lapbench.reports.results import Arrays, Results
+
+PREFIX = "hypergradient_"
+COLUMNS = 2
+FEWEST = 5
+TINY = 1e-13
+CAPTION = (
+    f"Dash: an edge. Diamond: median of the edges of a distance above {TINY:g} of the largest "
+    "(dotted), below which is rounding. Numbers: edges that are exactly 0.\n"
+    "Line: least squares through the logarithms of these medians in the largest component, without "
+    f"distances of less than {FEWEST} edges. Edges beyond the reach of a network have no part in "
+    "the computation (Theorem 3.1).\nTheorem 4.1 is about the loss without regularisation."
+)
+
+Array = np.ndarray[Any, Any]
+
+
+def draw(results: Results) -> Figure | None:
+    """Return one panel a cell of the first repetition, or None if no hypergradient was stored."""
+    cells = list(_cells(results))
+    if not cells:
+        return None
+    rows = -(-len(cells) // COLUMNS)
+    figure = Figure(figsize=(4.6 * COLUMNS, 3.5 * rows + 0.5), layout="constrained")
+    grid = figure.subplots(rows, COLUMNS, squeeze=False)
+    for ax, (title, arrays) in zip(grid.flat, cells, strict=False):
+        _draw_panel(ax, arrays)
+        ax.set_title(title, loc="left", fontsize=9)
+    for ax in grid.flat[len(cells) :]:
+        ax.set_axis_off()
+    figure.supxlabel(CAPTION, fontsize=7)
+    return figure
+
+
+@dataclass(frozen=True)
+class Decay:
+    """A fitted exponential, level · factor^distance, and the distances that it was fitted to."""
+
+    level: float
+    factor: float
+    first: int
+    last: int
+
+
+def decay(gradient: Array, distance: Array) -> Decay | None:
+    """Return the exponential through the median |h| of each distance, by least squares of logs.
+
+    Left out are hypergradients that are not finite or below 1e-13 of the largest, which are
+    rounding, distances of less than 5 of the others, and those that are infinite.
+
+    Args:
+        gradient: hypergradients (E,).
+        distance: of the edges (E,), in hops.
+
+    Returns:
+        None if less than two distances are left.
+
+    """
+    size = np.abs(gradient)
+    kept = np.isfinite(distance) & _above_rounding(size)
+    found, edges = np.unique(distance[kept], return_counts=True)
+    found = found[edges >= FEWEST]
+    if len(found) < 2:
+        return None
+    medians = [np.median(size[kept & (distance == hop)]) for hop in found]
+    slope, level = np.polyfit(found, np.log(medians), 1)
+    return Decay(float(np.exp(level)), float(np.exp(slope)), int(found[0]), int(found[-1]))
+
+
+def describe_bound(theorem: Array, gradient: Array, distance: Array) -> str:
+    """Return in words the bound of Theorem 4.1 and the largest hypergradient at its distance.
+
+    The distance is the smallest. The bound is called vacuous if even at the largest distance it
+    is above every hypergradient that was found.
+
+    Args:
+        theorem: smallest and largest eigenvalue μ of B, and the bound at distance 0; that at
+            distance d is this times (1 − μ_min/μ_max)^d.
+        gradient: hypergradients (E,) of the edges it is about.
+        distance: of these edges (E,), in hops.
+
+    """
+    smallest, largest, at_zero = map(float, theorem)
+    name = "Theorem 4.1 (MSE, largest component)"
+    known = np.isfinite(distance) & np.isfinite(gradient)
+    if not np.isfinite(at_zero) or not known.any():
+        return f"{name}: no bound"
+    size, hops = np.abs(gradient[known]), distance[known]
+    near, far = hops.min(), hops.max()
+    ratio = smallest / largest
+    bounds = at_zero * (1 - ratio) ** np.array([near, far])
+    vacuous = ": vacuous" if bounds[1] > size.max() else ""
+    return (
+        f"{name}: factor 1 − {ratio:.2g} a hop,\nat most {bounds[0]:.2g} at distance "
+        f"{near:.0f}; largest found {size[hops == near].max():.2g}{vacuous}"
+    )
+
+
+def _above_rounding(size: Array) -> Array:
+    size = np.where(np.isfinite(size), size, 0)
+    return np.asarray((size > 0) & (size >= TINY * size.max(initial=0)))
+
+
+def _cells(results: Results) -> Iterator[tuple[str, Arrays]]:
+    """Yield title and arrays, those of the last epoch, of each cell that stored some."""
+    first = results.records[results.records["repetition"] == 0].drop_duplicates("key")
+    for cell in first.itertuples():
+        arrays = results.arrays(str(cell.key))
+        epochs = [name.removeprefix(PREFIX) for name in arrays if name.startswith(PREFIX)]
+        if epochs:
+            suffix = f"_{max(epochs, key=int)}"
+            last = {
+                name.removesuffix(suffix): array
+                for name, array in arrays.items()
+                if name.endswith(suffix)
+            }
+            yield f"{cell.method}\n{cell.task}", last
+
+
+def _draw_panel(ax: Axes, arrays: Arrays) -> None:
+    gradient, distance = arrays["hypergradient"].astype(float), arrays["distance"]
+    edge_color, median_color, line_color = seaborn.color_palette("colorblind", 3)
+    defined = np.isfinite(distance)
+    place = np.where(defined, distance, distance[defined].max(initial=0) + 2)
+    size, ticks = np.abs(gradient), np.unique(place)
+    drawn = np.isfinite(size) & (size > 0)
+    ax.scatter(
+        place[drawn], size[drawn], color=edge_color, marker="_", s=80, alpha=0.2, rasterized=True
+    )
+    kept = _above_rounding(size)
+    for tick in np.unique(place[kept]):
+        median = np.median(size[kept & (place == tick)])
+        ax.plot(tick, median, "D", color=median_color, markeredgecolor="black", markersize=5)
+    if "theorem" in arrays:
+        inside = gradient[arrays["largest"]], distance[arrays["largest"]]
+        notes = [*_draw_decay(ax, *inside, line_color), describe_bound(arrays["theorem"], *inside)]
+    else:
+        notes = [*_reach(gradient, distance, arrays["reach"].item())]
+    if overflown := int((~np.isfinite(size)).sum()):
+        notes.append(f"not finite, left out: {overflown} edges")
+    ax.text(
+        0.99, 0.99, "\n".join(notes), transform=ax.transAxes, ha="right", va="top", fontsize=6.5
+    )
+    _set_axes(ax, ticks, size[drawn])
+    _write_zeros(ax, {tick: int((size[place == tick] == 0).sum()) for tick in ticks})
+    labels = [f"{tick:.0f}" for tick in ticks]
+    ax.set_xticks(ticks, labels if defined.all() else [*labels[:-1], "none"])
+
+
+def _reach(gradient: Array, distance: Array, reach: int) -> Iterator[str]:
+    """Yield how many edges beyond the reach of a network, if it has one, are exactly 0."""
+    beyond = gradient[np.isfinite(distance) & (distance >= reach)]
+    if reach and len(beyond):
+        share = (beyond == 0).mean()
+        yield f"exactly 0 at distances ≥ {reach}: {share:.1%} of {len(beyond)} edges"
+
+
+def _draw_decay(ax: Axes, gradient: Array, distance: Array, color: Any) -> Iterator[str]:
+    """Draw the fitted exponential, and yield what to say of it."""
+    fit = decay(gradient, distance)
+    if fit is None:
+        return
+    hops = np.array([fit.first, fit.last])
+    ax.plot(hops, fit.level * fit.factor**hops, color=color, linewidth=2, zorder=1.5)
+    yield f"factor {fit.factor:.2f} a hop (median), distances {fit.first} to {fit.last}"
+
+
+def _set_axes(ax: Axes, ticks: Array, size: Array) -> None:
+    """Leave room above for the notes, and below, under a line, for the numbers of zeros."""
+    low, high = np.log10([size.min(), size.max()]) if len(size) else (-1.0, 0.0)
+    step = max(high - low, 1) / 10
+    ax.set(yscale="log", ylim=10.0 ** np.array([low - 1.5 * step, high + 3 * step]))
+    ax.set(xlabel="distance from the labels [hops]", ylabel="|hypergradient|")
+    ax.set(xlim=(ticks.min() - 0.7, ticks.max() + 0.7))
+    floor = 10 ** (low - 0.5 * step)
+    ax.set_yticks([tick for tick in ax.get_yticks() if floor < tick <= 10**high])
+    ax.set_yticks([], minor=True)
+    ax.axhline(floor, color="black", linewidth=0.5)
+    if low < high + np.log10(TINY):
+        ax.axhline(TINY * size.max(), color="black", linestyle=":", linewidth=0.8)
+    ax.grid(alpha=0.3)
+    seaborn.despine(ax=ax)
+
+
+def _write_zeros(ax: Axes, zeros: dict[float, int]) -> None:
+    style: dict[str, Any] = {"y": 0.035, "fontsize": 6.5, "va": "center"}
+    ax.text(-0.01, s="exactly 0", transform=ax.transAxes, ha="right", **style)
+    for tick, count in zeros.items():
+        ax.text(tick, s=str(count), transform=ax.get_xaxis_transform(), ha="center", **style)

@@ -1,0 +1,199 @@
+"""Error, direction, time and memory of unrolled hypergradients against inner steps.
+
+Error and direction are those against the implicit hypergradient.
+
+Needs: `lapbench run hypergradients`, or any suite with unrolled `bilevel` on a node task at several
+`inner_steps`; `stages = true` under `[evaluation]` adds the times.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lapbench.reports.results import Results
+
+ERROR = "hypergradient_error"
+COSINE = "hypergradient_cosine"
+LABELS = {
+    ERROR: "relative error",
+    COSINE: "cosine",
+    "stage: hypergradient": "time [s]",
+    "hypergradient_megabytes": "kept for backward [MB]",
+}
+STYLES: dict[str, Any] = {"": "-", "float64": "-", "float32": "--"}
+LIMIT = 1e6
+ROW = 0.055
+CAPTION = (
+    "Error and cosine: against the implicit hypergradient. Line: median over repetitions. Point: a "
+    f"repetition. Triangle: above $10^{{{np.log10(LIMIT):.0f}}}$. Dotted: error of a hypergradient "
+    "of 0.\nFractions: repetitions whose hypergradient overflowed, of all, in the colour and style "
+    "of their line. In the median of the errors they are infinite, in that of the cosines left "
+    "out."
+)
+PARAMETER = re.compile(r"(?:\(|, )(?:\w+\.)?(\w+)=(.*?)(?=, [\w.]+=|\)$)")
+
+
+def draw(results: Results) -> Figure | None:
+    """Return a column of panels for each task and start of the inner steps.
+
+    It is None if no hypergradient was compared with the implicit one at inner steps that differ.
+    """
+    records = results.records
+    if not (records["metric"] == ERROR).any():
+        return None
+    cells = compared(records)
+    unrolled = cells[(cells["gradient"] != "implicit") & cells["inner_steps"].notna()]
+    if unrolled.empty:
+        return None
+    columns = list(unrolled.groupby(["task", "start"], dropna=False))
+    lines = sorted(unrolled["line"].unique())
+    colors = dict(zip(lines, seaborn.color_palette("colorblind", len(lines)), strict=True))
+    figure = Figure(figsize=(3.7 * len(columns) + 2.8, 10), layout="constrained")
+    shape: dict[str, Any] = {"sharex": True, "sharey": "row", "height_ratios": [1.7, 1, 1, 1]}
+    grid = figure.subplots(len(LABELS), len(columns), squeeze=False, **shape)
+    for axes, ((task, start), rows) in zip(grid.T, columns, strict=True):
+        implicit = cells[(cells["gradient"] == "implicit") & (cells["task"] == task)]
+        for ax, metric in zip(axes, LABELS, strict=True):
+            _draw_panel(ax, rows, metric, colors)
+            if implicit[metric].notna().any():
+                ax.axhline(implicit[metric].median(), color="black", linestyle="-.")
+        axes[0].set_title(f"{task}{_title(start)}", loc="left", fontsize=9)
+        axes[-1].set_xlabel("inner steps")
+    _mark_overflow(grid[0], [rows for _, rows in columns], colors)
+    for ax, label in zip(grid[:, 0], LABELS.values(), strict=True):
+        ax.set_ylabel(label)
+    legend = [Line2D([], [], color=color, label=line) for line, color in colors.items()]
+    for precision in filter(None, sorted(unrolled["precision"].unique(), reverse=True)):
+        legend.append(Line2D([], [], color="grey", linestyle=STYLES[precision], label=precision))
+    if (cells["gradient"] == "implicit").any():
+        legend.append(Line2D([], [], color="black", linestyle="-.", label="implicit"))
+    figure.legend(handles=legend, loc="outside right center", frameon=False)
+    figure.supxlabel(CAPTION, fontsize=7)
+    return figure
+
+
+def settings(method: str) -> dict[str, Any]:
+    """Return the parameters that the name of a method states; what is not JSON is text.
+
+    Example:
+        >>> settings("bilevel (inner_steps=100, inner_optimizer=adam)")
+        {'inner_steps': 100, 'inner_optimizer': 'adam'}
+
+    """
+    found = {}
+    for name, text in PARAMETER.findall(method):
+        try:
+            found[name] = json.loads(text)
+        except json.JSONDecodeError:
+            found[name] = text
+    return found
+
+
+def compared(records: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each finished cell of eq. 1 with its numbers, and what tells it apart.
+
+    The error of an unrolled hypergradient that overflowed is infinite, its cosine missing.
+    """
+    rows = records[(records["status"] == "ok") & records["metric"].isin(LABELS)]
+    names = ["key", "task", "method", "gradient", "repetition"]
+    cells = rows.pivot_table("value", names, "metric").reindex(columns=list(LABELS)).reset_index()
+    stated = cells["method"].map(settings)
+    cells = cells.assign(
+        inner_steps=[found.get("inner_steps", np.nan) for found in stated],
+        precision=[found.get("precision", "") for found in stated],
+        start=[found.get("inner_start", np.nan) for found in stated],
+        line=[_line(found) for found in stated],
+    )
+    overflown = cells[ERROR].isna() & (cells["gradient"] != "implicit")
+    cells.loc[overflown, ERROR] = np.inf
+    return cells[[found.get("inner") != "network" for found in stated]]
+
+
+def _title(deviation: float) -> str:
+    if np.isnan(deviation):
+        return ""
+    return f"\nstart: normal, σ = {deviation:g}" if deviation else "\nstart: zeros"
+
+
+def _line(found: dict[str, Any]) -> str:
+    """Return optimiser and rate, and whatever else differs but for what has its own place."""
+    optimizer, rate = found.get("inner_optimizer"), found.get("inner_learning_rate")
+    unit = "" if optimizer in (None, "adam") else "/L"
+    parts = [optimizer, None if rate is None else f"rate {rate:g}{unit}"]
+    if found.get("hypergradient") == "truncated":
+        parts.append(f"last {found['truncation']} steps" if "truncation" in found else "truncated")
+    return ", ".join(part for part in parts if part) or "unrolled"
+
+
+def _draw_panel(ax: Axes, rows: pd.DataFrame, metric: str, colors: dict[str, Any]) -> None:
+    # Lines that coincide, as those of the memory do, stay visible by their widths.
+    widths = dict(zip(colors, np.linspace(2.8, 1.2, len(colors)), strict=True))
+    for (line, precision), group in rows.groupby(["line", "precision"]):
+        medians = group.groupby("inner_steps")[metric].median()
+        medians = medians.where(np.isfinite(medians)).clip(upper=LIMIT)
+        style = {"linestyle": STYLES[precision], "linewidth": widths[line]}
+        ax.plot(medians.index, medians, color=colors[line], **style)
+        for inside, marker in ((group[metric] <= LIMIT, "o"), (group[metric] > LIMIT, "^")):
+            shown = group[inside & np.isfinite(group[metric])]
+            ax.scatter(
+                shown["inner_steps"],
+                shown[metric].clip(upper=LIMIT),
+                color=colors[line],
+                marker=marker,
+                s=12,
+                alpha=0.5,
+                linewidths=0,
+            )
+    ax.set_xscale("log")
+    if metric == COSINE:
+        ax.set_ylim(-1.05, 1.05)
+    else:
+        ax.set_yscale("log")
+    if metric == ERROR:
+        ax.axhline(1, color="black", linestyle=":", linewidth=0.8)
+    steps = sorted(rows["inner_steps"].unique())
+    ax.set_xticks(steps, [f"{count:.0f}" for count in steps])
+    ax.set_xticks([], minor=True)
+    ax.grid(alpha=0.3)
+    seaborn.despine(ax=ax)
+
+
+def _mark_overflow(
+    axes: Sequence[Axes], columns: list[pd.DataFrame], colors: dict[str, Any]
+) -> None:
+    """Write above the errors how many overflowed, in a row for each line of which some did."""
+    counts = [
+        rows.assign(overflown=np.isinf(rows[ERROR]))
+        .groupby(["line", "precision", "inner_steps"])["overflown"]
+        .agg(["sum", "size"])
+        .query("sum > 0")
+        for rows in columns
+    ]
+    kinds = sorted({(line, precision) for table in counts for line, precision, _ in table.index})
+    errors = pd.concat(columns)[ERROR].clip(upper=LIMIT)
+    low, high = np.log10([errors[errors > 0].min() / 2, 2 * max(errors.max(), 1)])
+    edge = 1 - ROW * len(kinds)
+    axes[0].set_ylim(10**low, 10 ** (low + (high - low) / edge))
+    axes[0].set_yticks([tick for tick in axes[0].get_yticks() if 10**low <= tick <= 10**high])
+    axes[0].set_yticks([], minor=True)
+    if kinds:
+        text = axes[0].text(-0.02, (1 + edge) / 2, "overflow", transform=axes[0].transAxes)
+        text.set(fontsize=8, ha="right", va="center")
+    for ax, table in zip(axes, counts, strict=True):
+        for row, (line, precision) in enumerate(kinds):
+            y, color = 1 - ROW * (row + 0.5), colors[line]
+            style = {"color": color, "linestyle": STYLES[precision], "alpha": 0.4}
+            ax.plot([0, 1], [y, y], transform=ax.transAxes, linewidth=1, **style)
+            for (*kind, steps), (some, all_) in table.iterrows():
+                if kind == [line, precision]:
+                    text = ax.text(steps, y, f"{some}/{all_}", transform=ax.get_xaxis_transform())
+                    text.set(color=color, fontsize=7, weight="bold", ha="center", va="center")
+                    text.set_bbox({"color": "white", "pad": 0.5})
