@@ -57,6 +57,12 @@ class LaplacianProblem:
         """Whether a path leads from V_tr to the node, (n,)."""
         return torch.isin(self.components, self.components[self.labeled])
 
+    def without_constants(self, values: Tensor) -> Tensor:
+        """Return values (n, c) less their mean in each component: without a ridge F ignores it."""
+        totals = values.new_zeros(len(values)).index_add_(0, self.components, values.sum(dim=1))
+        sizes = self.components.bincount(minlength=len(values)) * values.shape[1]
+        return values - (totals / sizes.clamp_min(1))[self.components, None]
+
     def _refuse_missing_classes(self) -> None:
         component = self.components[self.labeled]
         for name in component.unique():

@@ -101,7 +101,13 @@ def _newton(problem: LaplacianProblem, weights: Tensor, start: Tensor) -> Tensor
 def _conjugate_gradients(
     problem: LaplacianProblem, values: Tensor, weights: Tensor, right: Tensor, tolerance: float
 ) -> Tensor:
-    """Solve ∇²F(Y) V = B for all classes together, with Jacobi's preconditioner."""
+    """Solve ∇²F(Y) V = B for all classes together, with Jacobi's preconditioner.
+
+    Without a ridge the matrix is singular, and rounding of B beside its range would grow: it is
+    taken out.
+    """
+    singular = problem.ridge == 0
+    right = problem.without_constants(right) if singular else right
     product, diagonal = (
         problem.hessian_product(values, weights),
         problem.diagonal(values, weights),
@@ -120,6 +126,8 @@ def _conjugate_gradients(
         step = square / curvature
         solution.add_(direction, alpha=step)
         residual.sub_(image, alpha=step)
+        if singular:
+            residual = problem.without_constants(residual)
         torch.div(residual, diagonal, out=scaled)
         previous, square = square, float((residual * scaled).sum())
         direction.mul_(square / previous).add_(scaled)

@@ -34,7 +34,8 @@ class Bilevel(Head):
     plays no part; with ``"network"`` it is what is trained inside. V_out is what the task names,
     else half of the training nodes. Of all outer iterations, and inner steps where these are
     unrolled, that of the highest validation accuracy is kept, the first of several; the metric
-    ``last_step_accuracy`` is without this choice. On **other tasks** a graph of nearest neighbours
+    ``last_step_accuracy`` is without this choice; the curve of an outer iteration is that of the
+    graph before its step. On **other tasks** a graph of nearest neighbours
     joins backbone features of V_tr, half of the training samples, and of the batch; the backbone
     is trained with the weights, and the last epoch is kept, as for every method.
 

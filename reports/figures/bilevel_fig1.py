@@ -23,8 +23,8 @@ CAPTION = (
     f"Dash: an edge. Diamond: median of the edges of a distance above {TINY:g} of the largest "
     "(dotted), below which is rounding. Numbers: edges that are exactly 0.\n"
     "Line: least squares through the logarithms of these medians in the largest component, without "
-    f"distances of less than {FEWEST} edges. Edges beyond the reach of a network have no part in "
-    "the computation (Theorem 3.1).\nTheorem 4.1 is about the loss without regularisation."
+    f"distances of less than {FEWEST} edges.\nEdges beyond the reach of a network have no part in "
+    "the computation (Theorem 3.1). Theorem 4.1 is about the loss without regularisation."
 )
 
 Array = np.ndarray[Any, Any]
