@@ -21,9 +21,9 @@ STEPS = 500
 
 def cora_hypergradient(kind: str, steps: int = STEPS) -> Callable[[], torch.Tensor]:
     """What finds it at the start of edge refinement, in float64 either way."""
-    options = {"graph": "edges", "hypergradient": kind, "inner_steps": steps}
+    unrolled = {"inner_steps": steps} if kind == "unrolled" else {}
     cell = replace(
-        small_cell("bilevel", **options),
+        small_cell("bilevel", graph="edges", hypergradient=kind, **unrolled),
         dataset=Component("cora", {}),
         backbone=Component("identity", {}),
     )
