@@ -9,6 +9,8 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+from lapbench.attacks._ball import Ball
+from lapbench.attacks._steps import ascend
 from lapbench.methods._protocol import Model
 
 
@@ -41,19 +43,19 @@ def perturb(
     evaluation mode. Penalties of terms play no part. Inputs x (n, …), with classes y (n,), are
     clipped to the ball, and to the bounds where there are any. Randomness is torch's.
     """
-    low, high = x - pgd.epsilon, x + pgd.epsilon
-    if bounds is not None:
-        low, high = low.clamp(*bounds), high.clamp(*bounds)
-    found = x + pgd.epsilon * (2 * torch.rand_like(x) - 1)
+    ball = Ball(x, pgd.epsilon, "linf", bounds, x.new_ones(()))
+
+    def gradient(found: Tensor) -> Tensor:
+        inputs = found.detach().requires_grad_()
+        # Where inputs play no part, as in learning the edges of a graph, the gradient is 0.
+        (slope,) = torch.autograd.grad(
+            model.loss(inputs, y), inputs, allow_unused=True, materialize_grads=True
+        )
+        return slope
+
     with _evaluating(model):
-        for _ in range(pgd.steps):
-            found = found.clamp(low, high).requires_grad_()
-            # Where inputs play no part, as in learning the edges of a graph, the gradient is 0.
-            (gradient,) = torch.autograd.grad(
-                model.loss(found, y), found, allow_unused=True, materialize_grads=True
-            )
-            found = found.detach() + pgd.step_size * gradient.sign()
-    return found.clamp(low, high)
+        *_, found = ascend(gradient, ball, ball.random(), pgd.step_size, pgd.steps)
+    return found
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 
 from lapbench import discovery
 from lapbench.adversarial import PGD
+from lapbench.attacks._protocol import Attack, BallAttack, Norm, Positive, Units
 from lapbench.datasets._task import Split, Task
 from lapbench.errors import LapbenchError
 from lapbench.methods._base_set import order_by_class
@@ -92,12 +93,51 @@ class Evaluation:
 
 
 @dataclass(frozen=True, config=STRICT)
+class PlannedAttack:
+    """An attack with its budget, and its name in tables."""
+
+    label: str
+    attack: Component
+
+    def create(self) -> Attack:
+        """Return the attack."""
+        attack: Attack = self.attack.create("attacks")
+        return attack
+
+
+@dataclass(frozen=True, config=STRICT)
+class Robustness:
+    """Which attacks a trained model meets, on which samples.
+
+    Args:
+        attacks: all of them.
+        epsilon: ε of the headline, the worst case over all attacks; None without a worst case.
+        norm, units: of the ball of the worst case.
+        samples: of the evaluated split, in the proportions of the classes, the same in every
+            repetition.
+
+    """
+
+    attacks: Annotated[list[PlannedAttack], Field(min_length=1)]
+    epsilon: Positive | None = None
+    norm: Norm = "linf"
+    units: Units = "input"
+    samples: Annotated[int, Field(ge=1)] = 128
+
+    def is_ball_of(self, attack: BallAttack) -> bool:
+        """Whether an attack searches the kind of ball that the worst case is over."""
+        return (attack.norm, attack.units) == (self.norm, self.units)
+
+
+@dataclass(frozen=True, config=STRICT)
 class Cell:
     """One training run: everything that its result depends on, but the code and the data.
 
     ``labeled`` training samples keep their class, all if it is None; with ``train`` = ``"inner"``
     those that the task names V_out lose it, which bilevel learning takes its outer loss from;
-    ``pgd`` is the attack of adversarial training, None in natural training.
+    ``pgd`` is the attack of adversarial training, None in natural training. ``robustness`` are the
+    attacks on the trained model, None for none; ``sources`` the keys of other cells by the names
+    that transfer attacks give them.
     """
 
     dataset: Component
@@ -112,6 +152,8 @@ class Cell:
     threads: Annotated[int, Field(ge=1)]
     labeled: Annotated[int, Field(ge=1)] | None = None
     train: Literal["all", "inner"] = "all"
+    robustness: Robustness | None = None
+    sources: dict[str, str] = Field(default_factory=dict)
 
     @property
     def seeds(self) -> Seeds:
@@ -145,11 +187,13 @@ class Cell:
         return model
 
     def key(self, data_hash: str) -> str:
-        """Return the identity of the result: a hash of cell, method versions and data."""
-        parts = [self.method.head, *self.method.terms]
+        """Return the identity of the result: a hash of cell, data, and versions of what it uses."""
+        parts = [("methods", part.name) for part in (self.method.head, *self.method.terms)]
+        if self.robustness:
+            parts += [("attacks", planned.attack.name) for planned in self.robustness.attacks]
         identity = {
             "cell": TypeAdapter(Cell).dump_python(self, mode="json"),
-            "versions": [discovery.load("methods", part.name).version for part in parts],
+            "versions": [discovery.load(kind, name).version for kind, name in parts],
             "data": data_hash,
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]

@@ -31,7 +31,7 @@ def main() -> None:
 @main.command("list")
 @click.argument("kind", required=False, type=click.Choice(KINDS))
 def list_names(kind: str | None) -> None:
-    """List methods, backbones, data sets, figures and suites.
+    """List methods, backbones, data sets, attacks, figures and suites.
 
     Each comes from one file; those of installed plug-ins (entry points) are listed too.
     """
@@ -55,6 +55,13 @@ def list_names(kind: str | None) -> None:
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:0, …")
 @click.option("--results", type=click.Path(path_type=Path), help="Default: results/SUITE.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Cells at a time, each in a process of its own; the results are the same.",
+)
 @click.option("--dry-run", is_flag=True, help="Say which cells would run, and stop.")
 @click.option("--no-retry", is_flag=True, help="Leave cells that failed before as they are.")
 def run(
@@ -65,6 +72,7 @@ def run(
     seeds: int | None,
     device: str,
     results: Path | None,
+    jobs: int,
     dry_run: bool,
     no_retry: bool,
 ) -> None:
@@ -78,6 +86,7 @@ def run(
     Examples:
       lapbench run default
       lapbench run default --methods gll --seeds 2 --results try
+      lapbench run robustness --jobs 2
       lapbench run my-suite.toml --dry-run
     """
     with _explained_errors():
@@ -111,7 +120,7 @@ def run(
                 )
             click.echo(f"{len(job.missing)} of {len(job.selected)} cells would run")
             return
-        _print_report(job.run(Console(stderr=True)))
+        _print_report(job.run(Console(stderr=True), jobs))
         if failed := job.failed():
             click.echo(f"{len(failed)} of {len(job.selected)} cells failed", err=True)
             sys.exit(1)

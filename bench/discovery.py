@@ -1,4 +1,4 @@
-"""Finding methods, backbones, data sets, figures and suites: a file is a name."""
+"""Finding methods, backbones, data sets, attacks, figures and suites: a file is a name."""
 
 import ast
 import difflib
@@ -14,9 +14,11 @@ PACKAGES = {
     "methods": "lapbench.methods",
     "backbones": "lapbench.methods.backbones",
     "datasets": "lapbench.datasets",
+    "attacks": "lapbench.attacks",
     "figures": "lapbench.reports.figures",
     "suites": "lapbench.suites",
 }
+_HYPHENATED = ("attacks", "figures")
 
 
 class UnknownNameError(LapbenchError):
@@ -33,7 +35,7 @@ def names(kind: str) -> list[str]:
     """Return all names of a kind, without importing any of them.
 
     Args:
-        kind: "methods", "backbones", "datasets", "figures" or "suites".
+        kind: "methods", "backbones", "datasets", "attacks", "figures" or "suites".
 
     Raises:
         LapbenchError: if the kind is another.
@@ -59,7 +61,7 @@ def summary(kind: str, name: str) -> str:
 
 
 def load(kind: str, name: str) -> Any:
-    """Import and return the class (methods, backbones, data sets) or module (figures) of a name.
+    """Import and return the class of a name, or the module of a figure.
 
     Raises:
         UnknownNameError: if nothing has this name.
@@ -92,12 +94,12 @@ def _files(kind: str) -> dict[str, Traversable]:
     for file in resources.files(PACKAGES[kind]).iterdir():
         stem, dot, ending = file.name.rpartition(".")
         if dot + ending == suffix and not stem.startswith("_"):
-            found[stem.replace("_", "-") if kind == "figures" else stem] = file
+            found[stem.replace("_", "-") if kind in _HYPHENATED else stem] = file
     return found
 
 
 def _module_name(name: str, kind: str) -> str:
-    return name.replace("-", "_") if kind == "figures" else name
+    return name.replace("-", "_") if kind in _HYPHENATED else name
 
 
 def _plugins(kind: str) -> dict[str, metadata.EntryPoint]:
@@ -106,10 +108,13 @@ def _plugins(kind: str) -> dict[str, metadata.EntryPoint]:
 
 def _is_component(node: ast.ClassDef) -> bool:
     bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
-    return bool(bases & {"Head", "Term", "Backbone", "Dataset"})
+    return bool(
+        bases & {"Head", "Term", "Backbone", "Dataset", "Attack", "BallAttack", "GradientAttack"}
+    )
 
 
 def _public_class(module: Any, kind: str) -> type:
+    from lapbench.attacks._protocol import Attack
     from lapbench.datasets._task import Dataset
     from lapbench.methods._protocol import Head, Term
     from lapbench.methods.backbones._protocol import Backbone
@@ -118,6 +123,7 @@ def _public_class(module: Any, kind: str) -> type:
         "methods": (Head, Term),
         "backbones": (Backbone,),
         "datasets": (Dataset,),
+        "attacks": (Attack,),
     }[kind]
     found = [
         item

@@ -14,12 +14,21 @@ CALIBRATION_BINS = 15
 
 @dataclass(frozen=True)
 class Metric:
-    """One number about a trained model on a split, from ``count`` samples."""
+    """One number about a trained model on a split, from ``count`` samples.
+
+    Under an attack it has the attack's label, the norm of its ball, and its level: the parameter
+    that makes it stronger, the value of that, and the number of steps.
+    """
 
     metric: str
     split: str
     value: float
     count: int
+    attack: str = ""
+    norm: str = ""
+    parameter: str = ""
+    level: float = 0.0
+    steps: int = 0
 
 
 def evaluate(model: Model, split: Split, name: str, batch_size: int) -> list[Metric]:

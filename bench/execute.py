@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from lapbench.assess import assess_cell
+from lapbench.attacks._target import Sources
 from lapbench.cells import Cell
 from lapbench.datasets._task import Split, Task
 from lapbench.errors import LapbenchError
@@ -22,7 +24,8 @@ from lapbench.methods._protocol import Model
 from lapbench.methods._smoothness import Power, smoothness_by_depth
 from lapbench.methods.graph import NonFiniteError
 from lapbench.provenance import provenance
-from lapbench.records import SCHEMA, PlannedCell, Record, Timing
+from lapbench.records import SCHEMA, PlannedCell, Record, ResultsFolder, Timing
+from lapbench.sources import sources_of
 from lapbench.timing import StepClock, time_stages
 from lapbench.train import DivergedError, Epoch, Recipe, train
 
@@ -38,24 +41,55 @@ class Outcome:
     arrays: dict[str, np.ndarray[Any, Any]] | None = None
 
 
-def execute(planned: PlannedCell, on_epoch: Callable[[Epoch], None]) -> Outcome:
-    """Run a cell and return what came of it; an exception becomes a failed record.
+@dataclass(frozen=True)
+class Watch:
+    """What is told of a cell while it runs: each epoch, and each attack by its label."""
 
-    Only KeyboardInterrupt and SystemExit pass.
+    epoch: Callable[[Epoch], None] = lambda _: None
+    attack: Callable[[str], None] = lambda _: None
+
+
+NOBODY = Watch()
+
+
+def run_cell(planned: PlannedCell, folder: ResultsFolder, watch: Watch = NOBODY) -> Record:
+    """Run a cell and store what came of it.
+
+    The record comes last: where it stands, weights and arrays do too.
     """
-    record = Record(
+    outcome = execute(planned, watch, sources_of(planned.cell, folder))
+    if outcome.state is not None:
+        folder.write_weights(planned.key, outcome.state)
+    if outcome.arrays:
+        folder.write_arrays(planned.key, outcome.arrays)
+    folder.write_record(outcome.record)
+    return outcome.record
+
+
+def failed_record(planned: PlannedCell, reason: str) -> Record:
+    """Return the record of a cell that failed, without results."""
+    return Record(
         schema=SCHEMA,
         key=planned.key,
         cell=planned.cell,
         gradient=planned.gradient,
         status="failed",
+        reason=reason,
         curves={"training_loss": []},
         provenance=provenance(planned.cell.device),
     )
+
+
+def execute(planned: PlannedCell, watch: Watch, sources: Sources) -> Outcome:
+    """Run a cell and return what came of it; an exception becomes a failed record.
+
+    Only KeyboardInterrupt and SystemExit pass. ``sources`` gives the models of other cells.
+    """
+    record = replace(failed_record(planned, ""), reason=None)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            outcome = _attempt(planned.cell, record, on_epoch)
+            outcome = _attempt(planned.cell, record, watch, sources)
         except (DivergedError, NonFiniteError) as error:
             outcome = Outcome(replace(record, status="diverged", reason=str(error)))
         except Exception as error:
@@ -66,7 +100,7 @@ def execute(planned: PlannedCell, on_epoch: Callable[[Epoch], None]) -> Outcome:
     return replace(outcome, record=replace(outcome.record, warnings=distinct))
 
 
-def _attempt(cell: Cell, record: Record, on_epoch: Callable[[Epoch], None]) -> Outcome:
+def _attempt(cell: Cell, record: Record, watch: Watch, sources: Sources) -> Outcome:
     with _reproducible(cell):
         task = cell.load_task()
         head, terms = cell.method.create_head(), cell.method.create_terms()
@@ -92,7 +126,7 @@ def _attempt(cell: Cell, record: Record, on_epoch: Callable[[Epoch], None]) -> O
             if epoch.number:
                 clock.end_epoch(epoch.phase)
                 _append(record.curves, epoch)
-            on_epoch(epoch)
+            watch.epoch(epoch)
 
         start = time.perf_counter()
         batch_size = len(task.train) if task.nodes_only else cell.evaluation.batch_size
@@ -107,6 +141,9 @@ def _attempt(cell: Cell, record: Record, on_epoch: Callable[[Epoch], None]) -> O
                 arrays[f"smoothness_{power}"] = _smoothness(
                     model, task.train, power, task.nodes_only
                 )
+        stages = time_stages(model, task, cell.device) if cell.evaluation.stages else {}
+        found = assess_cell(cell, model, task, batch_size, sources, watch.attack)
+        metrics += found.metrics
         for metric in metrics:
             if not math.isfinite(metric.value):
                 raise DivergedError(f"{metric.metric} of the trained model is {metric.value}")
@@ -115,12 +152,19 @@ def _attempt(cell: Cell, record: Record, on_epoch: Callable[[Epoch], None]) -> O
             clock.phases,
             clock.step_seconds,
             clock.softmax_step_seconds,
-            stages=time_stages(model, task, cell.device) if cell.evaluation.stages else {},
+            stages=stages,
             training_samples=len(task.train),
+            attacks=found.seconds,
         )
-        return Outcome(
-            replace(record, status="ok", metrics=metrics, timing=timing), model.state_dict(), arrays
+        done = replace(
+            record,
+            status="ok",
+            metrics=metrics,
+            attacks=found.runs,
+            flags=found.flags,
+            timing=timing,
         )
+        return Outcome(done, model.state_dict(), arrays | found.arrays)
 
 
 def _outer_accuracy(model: Model, task: Task, batch_size: int) -> list[Metric]:

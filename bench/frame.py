@@ -27,17 +27,35 @@ COLUMNS = [
     "split",
     "value",
     "count",
+    "attack",
+    "norm",
+    "parameter",
+    "level",
+    "steps",
 ]
+FLAG_COLUMNS = [
+    "task",
+    "backbone",
+    "method",
+    "training",
+    "repetition",
+    "name",
+    "verdict",
+    "evidence",
+]
+_UNATTACKED = {"attack": "", "norm": "", "parameter": "", "level": 0.0, "steps": 0}
 
 
 def load_records(folder: str | Path) -> pd.DataFrame:
     """Return all numbers of a results folder as a tidy frame, one row a number.
 
     Columns: ``task, backbone, method, training, gradient, repetition, key, status, reason, metric,
-    split, value, count``. A planned cell without numbers (failed, diverged, skipped, not run yet)
+    split, value, count``, and ``attack, norm, parameter, level, steps`` of numbers under an attack,
+    empty and 0 elsewhere. A planned cell without numbers (failed, diverged, skipped, not run yet)
     has one row with a missing ``metric``, so that it is not lost. A name is followed by those of
     its parameters that differ within the plan. The time of a stage is the metric ``"stage: …"`` in
-    seconds, the median over the repeats; its count are the training samples. Published figures are
+    seconds, the median over the repeats; its count are the training samples. The seconds of an
+    attack are the metric ``attack_seconds``. Published figures are
     metrics ``published_…`` of the first repetition.
 
     Raises:
@@ -69,8 +87,24 @@ def tidy(plan: Plan, records: dict[str, Record]) -> pd.DataFrame:
             "reason": record.reason if record else "not run yet",
         }
         numbers = _numbers(record) if record and record.status == "ok" else [{}]
-        rows += [{**fixed, **number} for number in (*numbers, *_published(planned))]
+        rows += [{**fixed, **_UNATTACKED, **number} for number in (*numbers, *_published(planned))]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def tidy_flags(plan: Plan, records: dict[str, Record]) -> pd.DataFrame:
+    """Return the checks for hidden gradients, one row a cell and check, with the cell's names."""
+    rows = [
+        {
+            **names,
+            "training": planned.cell.training,
+            "repetition": planned.cell.repetition,
+            **asdict(flag),
+        }
+        for planned, names in zip(plan.cells, name_cells(plan.cells), strict=True)
+        if planned.key in records
+        for flag in records[planned.key].flags
+    ]
+    return pd.DataFrame(rows, columns=FLAG_COLUMNS)
 
 
 def _published(planned: PlannedCell) -> Iterable[dict[str, Any]]:
@@ -106,6 +140,14 @@ def _numbers(record: Record) -> Iterable[dict[str, Any]]:
                 "split": "train",
                 "value": median(seconds),
                 "count": record.timing.training_samples,
+            }
+        for attack, spent in record.timing.attacks.items():
+            yield {
+                "metric": "attack_seconds",
+                "split": "",
+                "value": spent,
+                "count": 1,
+                "attack": attack,
             }
 
 

@@ -10,6 +10,7 @@ from lapbench.progress import Progress
 from lapbench.records import Plan, PlannedCell, ResultsFolder
 from lapbench.report import Report, write_report
 from lapbench.runner import make_plan, pending, run_cells, select
+from lapbench.sources import with_sources
 from lapbench.suite import load_suite
 
 
@@ -20,7 +21,7 @@ class Job:
     Attributes:
         plan: all cells of the suite.
         folder: where records go.
-        selected: the cells that were asked for.
+        selected: the cells that were asked for, and before them those that their attacks need.
         missing: those of them that have no final record yet.
 
     """
@@ -30,18 +31,17 @@ class Job:
     selected: list[PlannedCell]
     missing: list[PlannedCell]
 
-    def run(self, console: Console) -> Report:
-        """Run the missing cells, showing progress, and report on the whole plan."""
+    def run(self, console: Console, jobs: int = 1) -> Report:
+        """Run the missing cells, ``jobs`` at a time, and report on the whole plan."""
         self.folder.write_plan(self.plan)
         with Progress(console, len(self.missing)) as progress:
-            run_cells(self.missing, self.folder, progress)
+            run_cells(self.missing, self.folder, progress, jobs)
         return write_report(self.folder.path)
 
     def failed(self) -> list[PlannedCell]:
-        """Return the selected cells whose record says that they failed."""
-        return [
-            cell for cell in self.selected if self.folder.read_record(cell.key).status == "failed"
-        ]
+        """Return the selected cells whose record says that they, or an attack on them, failed."""
+        records = {cell.key: self.folder.read_record(cell.key) for cell in self.selected}
+        return [cell for cell in self.selected if not records[cell.key].is_final]
 
 
 def prepare(
@@ -60,7 +60,7 @@ def prepare(
     if seeds is not None:
         chosen = chosen.with_seeds(seeds)
     plan = make_plan(chosen, device)
-    selected = select(plan, methods, datasets, training)
+    selected = with_sources(select(plan, methods, datasets, training), plan)
     folder = ResultsFolder(results or Path("results", chosen.name))
     return Job(plan, folder, selected, pending(selected, folder, retry))
 
@@ -75,6 +75,7 @@ def run(
     seeds: int | None = None,
     device: str = "cpu",
     retry: bool = True,
+    jobs: int = 1,
 ) -> Report:
     """Run the cells of a suite that have no result yet, and report on the whole suite.
 
@@ -91,6 +92,7 @@ def run(
         seeds: number of repetitions instead of the suite's; the report is on these.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:0"``, …
         retry: whether cells that failed before are run again.
+        jobs: cells at a time, each in a process of its own; the results are the same.
 
     Raises:
         LapbenchError: if the suite has mistakes, or a name or device is not there.
@@ -107,4 +109,4 @@ def run(
         device=device,
         retry=retry,
     )
-    return job.run(Console(stderr=True))
+    return job.run(Console(stderr=True), jobs)

@@ -61,6 +61,10 @@ class Progress:
                 note += f", validation {epoch.curves['validation_accuracy']:.1%}"
             self._bars.update(self._epochs, completed=epoch.number, note=note)
 
+    def attack(self, label: str) -> None:
+        """Show which attack runs."""
+        self._bars.update(self._epochs, note=f"attack {label}")
+
     def finish(self, record: Record) -> None:
         """Show how a cell ended."""
         accuracy = [f"{m.value:.1%}" for m in record.metrics if m.metric == "accuracy"]

@@ -13,12 +13,14 @@ import torch
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from lapbench.assess import AttackRun
 from lapbench.cells import STRICT, Cell
 from lapbench.errors import LapbenchError
 from lapbench.evaluate import Metric
+from lapbench.masking import Flag
 from lapbench.provenance import Provenance
 
-SCHEMA = 2
+SCHEMA = 3
 
 Status = Literal["ok", "diverged", "skipped", "failed"]
 FINAL: tuple[Status, ...] = ("ok", "diverged", "skipped")
@@ -34,7 +36,7 @@ class DamagedRecordError(RecordError):
 
 @dataclass(frozen=True, config=STRICT)
 class Timing:
-    """Seconds of training in all (validation included), of steps, and of stages.
+    """Seconds of training in all (validation included), of steps, of stages, and of attacks.
 
     Phases and steps are those of ``StepClock``, none where nothing was trained; stages those of
     ``time_stages`` over ``training_samples``.
@@ -46,6 +48,7 @@ class Timing:
     softmax_step_seconds: list[float]
     stages: dict[str, list[float]] = field(default_factory=dict)
     training_samples: int = 0
+    attacks: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -67,6 +70,8 @@ class Record:
         metrics: numbers on the evaluated split.
         curves: numbers after every epoch, up to the last before a divergence; None where a method
             had none.
+        attacks: what came of each attack on the trained model.
+        flags: whether robustness is real or the gradient is hidden.
         timing: of a trained model.
         provenance: code, packages, machine, time.
 
@@ -86,11 +91,22 @@ class Record:
     warnings: list[str] = field(default_factory=list)
     metrics: list[Metric] = field(default_factory=list)
     curves: dict[str, list[float | None]] = field(default_factory=dict)
+    attacks: list[AttackRun] = field(default_factory=list)
+    flags: list[Flag] = field(default_factory=list)
     timing: Timing | None = None
 
     def __post_init__(self) -> None:
         if self.status == "ok" and not (self.metrics and self.timing):
             raise ValueError("a record of status ok has metrics and timing")
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the cell need not run again: it did not fail, nor did an attack on it."""
+        return self.status in FINAL and not self.failed_attacks()
+
+    def failed_attacks(self) -> list[AttackRun]:
+        """Return the attacks on the trained model that failed."""
+        return [attack for attack in self.attacks if attack.status == "failed"]
 
 
 @dataclass(frozen=True, config=STRICT)

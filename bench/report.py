@@ -10,9 +10,10 @@ import pandas as pd
 from lapbench import discovery
 from lapbench.adversarial import PGD
 from lapbench.errors import LapbenchError
-from lapbench.frame import name_cells, read_planned, tidy
+from lapbench.frame import name_cells, read_planned, tidy, tidy_flags
 from lapbench.methods._protocol import Budget
 from lapbench.records import Plan, Record, ResultsFolder
+from lapbench.report_attacks import attack_conditions, unfinished_attacks
 from lapbench.reports.leaderboard import (
     further_numbers,
     leaderboard,
@@ -21,6 +22,7 @@ from lapbench.reports.leaderboard import (
     unfinished,
 )
 from lapbench.reports.results import Results
+from lapbench.reports.robustness import each_attack, headline, robustness, verdicts
 
 EXPLAINED = {
     "outer_accuracy": "accuracy on V_out, which is training accuracy of methods that train on it, "
@@ -38,6 +40,9 @@ class Report:
 
     title: str
     board: pd.DataFrame
+    robustness: pd.DataFrame
+    headline: pd.DataFrame
+    verdicts: list[str]
     conditions: list[str]
     unfinished: list[str]
     files: list[Path]
@@ -74,6 +79,10 @@ def write_report(
     }
 
     board, missing = leaderboard(frame), unfinished(frame)
+    attacked = robustness(frame)
+    flags = tidy_flags(plan, records)
+    worst, judged = headline(attacked, flags), verdicts(attacked, flags)
+    missing += unfinished_attacks(plan, records)
     about = conditions(plan, records, len(folder.list_keys()) - len(records))
 
     def curves(key: str) -> dict[str, list[float | None]]:
@@ -81,8 +90,12 @@ def write_report(
 
     (target / "figures").mkdir(parents=True, exist_ok=True)
     files = [target / "leaderboard.md", target / "leaderboard.csv"]
-    files[0].write_text(_markdown(plan.title, board, about, missing), encoding="utf-8")
+    report = Report(plan.title, board, attacked, worst, judged, about, missing, files)
+    files[0].write_text(_markdown(report), encoding="utf-8")
     files[1].write_text(to_csv(board), encoding="utf-8")
+    if not attacked.empty:
+        files.append(target / "robustness.csv")
+        files[-1].write_text(to_csv(attacked), encoding="utf-8")
     for name, module in drawers.items():
         figure = module.draw(Results(frame, folder.read_arrays, curves))
         if figure is None and wanted:
@@ -91,7 +104,7 @@ def write_report(
             for ending in ("png", "svg"):
                 files.append(target / "figures" / f"{name}.{ending}")
                 figure.savefig(files[-1], dpi=200)
-    return Report(plan.title, board, about, missing, files)
+    return report
 
 
 def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]:
@@ -117,6 +130,7 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
         f"From: {'; '.join(origins) or 'no record yet'}.",
     ]
     lines += [f"Training pgd: {attack}." for attack in attacks]
+    lines += attack_conditions(plan)
     notes = _distinct(discovery.load("methods", cell.method.head.name).note for cell in cells)
     lines += [f"{note[0].upper()}{note[1:]}." for note in notes if note]
     metrics = {metric.metric for record in records.values() for metric in record.metrics}
@@ -181,12 +195,24 @@ def _distinct(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
-def _markdown(title: str, board: pd.DataFrame, about: list[str], missing: list[str]) -> str:
-    parts = [f"# {title}", to_markdown(board), "\n".join(f"- {line}" for line in about)]
-    further = further_numbers(board)
+def _markdown(report: Report) -> str:
+    parts = [f"# {report.title}", to_markdown(report.board)]
+    further = further_numbers(report.board)
     if not further.empty:
-        table = further.to_markdown(index=False, disable_numparse=True)
-        parts.insert(2, f"Numbers of single methods:\n\n{table}")
-    if missing:
-        parts.append("Cells without a result:\n\n" + "\n".join(f"- {line}" for line in missing))
+        parts.append(f"Numbers of single methods:\n\n{_table(further)}")
+    if not report.robustness.empty:
+        parts += [
+            "## Robustness",
+            _table(report.headline),
+            "\n".join(f"- {text}" for text in report.verdicts),
+            _table(each_attack(report.robustness)),
+        ]
+    parts += ["## Conditions", "\n".join(f"- {line}" for line in report.conditions)]
+    if report.unfinished:
+        lines = "\n".join(f"- {line}" for line in report.unfinished)
+        parts.append(f"Cells without a result:\n\n{lines}")
     return "\n\n".join(parts) + "\n"
+
+
+def _table(table: pd.DataFrame) -> str:
+    return str(table.to_markdown(index=False, disable_numparse=True))

@@ -6,19 +6,20 @@ from collections.abc import Sequence
 
 import torch
 
+from lapbench.attacks._protocol import BallAttack
 from lapbench.cells import Cell, data_hash
 from lapbench.errors import LapbenchError
-from lapbench.execute import execute
+from lapbench.execute import Watch, run_cell
 from lapbench.frame import name_cells
 from lapbench.progress import Progress
 from lapbench.records import (
-    FINAL,
     SCHEMA,
     DamagedRecordError,
     Plan,
     PlannedCell,
     ResultsFolder,
 )
+from lapbench.sources import name_sources
 from lapbench.suite import Suite, SuiteError
 
 Bounds = tuple[float, float] | None
@@ -38,7 +39,7 @@ def make_plan(suite: Suite, device: str = "cpu") -> Plan:
     """
     device = _checked_device(device)
     known: dict[tuple[str, int], tuple[str, Bounds]] = {}
-    planned = []
+    hashed = []
     for cell, entry in suite.cells(device):
         data = (repr((cell.dataset, cell.labeled, cell.train)), cell.repetition)
         if data not in known:
@@ -46,8 +47,19 @@ def make_plan(suite: Suite, device: str = "cpu") -> Plan:
             known[data] = data_hash(task), task.bounds
         digest, bounds = known[data]
         _check_epsilon(cell, bounds)
-        gradient = cell.method.create_head().gradient_kind
-        planned.append(PlannedCell(cell.key(digest), gradient, cell, entry.published, entry.label))
+        _check_radii(cell, bounds)
+        hashed.append((cell, digest, entry))
+    cells = name_sources(suite.name, [(cell, digest) for cell, digest, _ in hashed])
+    planned = [
+        PlannedCell(
+            cell.key(digest),
+            cell.method.create_head().gradient_kind,
+            cell,
+            entry.published,
+            entry.label,
+        )
+        for cell, (_, digest, entry) in zip(cells, hashed, strict=True)
+    ]
     _check_names(suite.name, planned)
     return Plan(SCHEMA, suite.name, suite.title, planned, suite.published)
 
@@ -104,6 +116,25 @@ def _check_epsilon(cell: Cell, bounds: Bounds) -> None:
         )
 
 
+def _check_radii(cell: Cell, bounds: Bounds) -> None:
+    """Refuse an ε, in units of the input, that is beyond the range of the inputs."""
+    if cell.robustness is None or not bounds:
+        return
+    about = cell.robustness
+    found = [("robustness.epsilon", about.norm, about.units, about.epsilon or 0)]
+    for planned in about.attacks:
+        attack = planned.create()
+        if isinstance(attack, BallAttack):
+            place = f"epsilons of attack {planned.label}"
+            found.append((place, attack.norm, attack.units, attack.epsilons[-1]))
+    for place, norm, units, epsilon in found:
+        if (norm, units) == ("linf", "input") and epsilon > bounds[1] - bounds[0]:
+            raise SelectionError(
+                f"{place}: received {epsilon:g}; inputs of {cell.dataset.name} are in {bounds}, "
+                "and accepted is at most their range, which is no bound at all"
+            )
+
+
 def _canonical(name: str) -> str:
     """Return a name in one order of its parts, softmax left out where there are terms."""
     parts = sorted(part.strip() for part in name.split("+"))
@@ -125,27 +156,28 @@ def pending(cells: list[PlannedCell], folder: ResultsFolder, retry: bool) -> lis
     return [cell for cell in cells if not _is_finished(cell.key, folder, retry)]
 
 
-def run_cells(cells: list[PlannedCell], folder: ResultsFolder, progress: Progress) -> None:
-    """Run cells one after the other, storing each as soon as it is finished.
+def run_cells(
+    cells: list[PlannedCell], folder: ResultsFolder, progress: Progress, jobs: int = 1
+) -> None:
+    """Run cells in their order, storing each as soon as it is finished; several jobs at a time.
 
-    The record comes last: where it stands, weights and arrays do too.
+    With one job they run in this process.
     """
+    if jobs > 1:
+        from lapbench.parallel import run_parallel
+
+        run_parallel(cells, folder, progress, jobs)
+        return
     for planned in cells:
         progress.start(planned.cell)
-        outcome = execute(planned, progress.epoch)
-        if outcome.state is not None:
-            folder.write_weights(planned.key, outcome.state)
-        if outcome.arrays:
-            folder.write_arrays(planned.key, outcome.arrays)
-        folder.write_record(outcome.record)
-        progress.finish(outcome.record)
+        progress.finish(run_cell(planned, folder, Watch(progress.epoch, progress.attack)))
 
 
 def _is_finished(key: str, folder: ResultsFolder, retry: bool) -> bool:
     if not folder.record_path(key).is_file():
         return False
     try:
-        return folder.read_record(key).status in FINAL or not retry
+        return folder.read_record(key).is_final or not retry
     except DamagedRecordError as error:
         warnings.warn(f"{error}; its cell runs again now", RuntimeWarning, stacklevel=2)
         return False

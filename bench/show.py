@@ -58,11 +58,21 @@ def _describe_record(record: Record, folder: ResultsFolder) -> str:
         parts.append(f"reason: {record.reason}")
     parts += [f"warning: {text}" for text in record.warnings]
     for metric in record.metrics:
-        parts.append(f"{metric.split} {metric.metric}: {metric.value:.4g} ({metric.count} samples)")
+        attack = f" under {metric.attack}" if metric.attack else ""
+        level = f", {metric.parameter} {metric.level:g}" if metric.parameter else ""
+        steps = f", {metric.steps} steps" if metric.steps else ""
+        parts.append(
+            f"{metric.split} {metric.metric}{attack}{level}{steps}: {metric.value:.4g} "
+            f"({metric.count} samples)"
+        )
+    for run in record.attacks:
+        spent = f"{run.queries} predictions, {run.gradients} gradients of batches"
+        parts.append(f"attack {run.label}: {run.status} ({run.reason or spent})")
+    parts += [f"check {flag.name}: {flag.verdict} ({flag.evidence})" for flag in record.flags]
     parts.append("cell:\n" + _indented(TypeAdapter(Cell).dump_python(record.cell, mode="json")))
     parts.append("provenance:\n" + _indented(asdict(record.provenance)))
-    if record.traceback:
-        parts.append(record.traceback.rstrip())
+    failures = [record.traceback, *(run.traceback for run in record.attacks)]
+    parts += [text.rstrip() for text in failures if text]
     return "\n".join(parts)
 
 

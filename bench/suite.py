@@ -12,9 +12,10 @@ from pydantic.dataclasses import dataclass as validated
 
 from lapbench import discovery
 from lapbench.adversarial import PGD
-from lapbench.cells import STRICT, Cell, Evaluation
+from lapbench.cells import STRICT, Cell, Evaluation, Robustness
 from lapbench.errors import LapbenchError
 from lapbench.methods._protocol import Budget
+from lapbench.suite_attacks import robustness_entry
 from lapbench.suite_entries import (
     MethodEntry,
     TaskEntry,
@@ -46,6 +47,7 @@ class Suite:
     training: list[Training]
     pgd: PGD | None
     evaluation: Evaluation
+    robustness: Robustness | None
     published: str
 
     def with_seeds(self, seeds: int) -> "Suite":
@@ -79,6 +81,7 @@ class Suite:
                     device=device,
                     threads=self.threads,
                     train=entry.train,
+                    robustness=self.robustness,
                 ),
                 entry,
             )
@@ -94,7 +97,7 @@ def _as_list(value: Any) -> Any:
 
 @validated(frozen=True, config=STRICT)
 class _File:
-    """The fields of a suite file; the entries of tasks and methods are checked apart."""
+    """The fields of a suite file; tasks, methods and attacks are checked apart."""
 
     title: str
     tasks: Annotated[list[Any], Field(min_length=1)]
@@ -105,6 +108,7 @@ class _File:
     )
     pgd: PGD | None = None
     evaluation: Evaluation = Field(default_factory=Evaluation)
+    robustness: Any = None
     seeds: Annotated[int, Field(ge=1)] = 5
     threads: Annotated[int, Field(ge=1)] = 1
     published: str = ""
@@ -138,6 +142,8 @@ def load_suite(name_or_path: str | Path) -> Suite:
         for expanded in expand(entry, place, mistakes)
     ]
     methods = [method for _, method in placed]
+    attacked = content.get("robustness")
+    robustness = None if attacked is None else robustness_entry(attacked, mistakes)
     _refuse_equal_cells(tasks, placed, file.budget if file else Budget(epochs=1), mistakes)
     labels = [(f"label of {place}", method.label) for place, method in placed if method]
     _refuse_repeated([(place, label) for place, label in labels if label], mistakes)
@@ -162,6 +168,7 @@ def load_suite(name_or_path: str | Path) -> Suite:
         training=file.training,
         pgd=file.pgd,
         evaluation=file.evaluation,
+        robustness=robustness,
     )
 
 

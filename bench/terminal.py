@@ -39,6 +39,8 @@ def print_report(report: Report) -> None:
         console.print("Numbers of single methods:")
         for row in further.drop(columns=[*shared, "gradient"]).itertuples(index=False):
             console.print(f"  {', '.join(row[:-1])}: {row[-1]}")
+    if not report.robustness.empty:
+        _print_robustness(console, report)
     for line in report.conditions:
         console.print(line)
     if report.unfinished:
@@ -48,3 +50,17 @@ def print_report(report: Report) -> None:
     console.print("Written:")
     for path in report.files:
         console.print(f"  {path}")
+
+
+def _print_robustness(console: Console, report: Report) -> None:
+    """Print the worst case of every method, and what it supports."""
+    rows = report.headline
+    table = Table(title="Robustness", box=SIMPLE_HEAD, padding=(0, 1))
+    for column in rows.columns:
+        numeric = rows[column].str[:1].str.isdigit().any()
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for _, row in rows.iterrows():
+        table.add_row(*row)
+    console.print(table)
+    for text in report.verdicts:
+        console.print(text)

@@ -1,5 +1,6 @@
 """Bilevel learning on vectors and images: a graph of backbone features."""
 
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,9 +35,11 @@ class SampleModel(Model):
     def _set_inner(self, rows: Tensor) -> None:
         self.rows = rows
         self.inner = Split(self.samples.x[rows], self.samples.y[rows])
+        self.holds_features = False
 
     def outputs(self, features: Tensor) -> Tensor:
-        return self._solve(torch.cat([self.features(self.inner.x), features]))[0]
+        inner = self.inner.x if self.holds_features else self.features(self.inner.x)
+        return self._solve(torch.cat([inner, features]))[0]
 
     def _solve(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """Return scores of the batch (n, c) and the penalty; nodes are V_tr and the batch."""
@@ -60,6 +63,8 @@ class SampleModel(Model):
         return scores[len(self.inner) :], penalty
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.holds_features:
+            return torch.log_softmax(self.outputs(self.features(x)), dim=1)
         scores, _ = self._solve(self.features(torch.cat([self.inner.x, x])))
         return torch.log_softmax(scores, dim=1)
 
@@ -80,6 +85,19 @@ class SampleModel(Model):
 
     def finish(self, task: Task, rng: np.random.Generator) -> None:
         self.start_epoch(task, rng)
+
+    @torch.no_grad()
+    def fixed(self) -> Model:
+        other = copy(self)
+        if not self.holds_features:
+            other.inner = Split(self.features(self.inner.x), self.inner.y)
+            other.holds_features = True
+        return other
+
+    def redrawn(self, task: Task, rng: np.random.Generator) -> Model | None:
+        other = copy(self)
+        other._set_inner(self._draw(task.train.y, rng))
+        return other
 
     def get_extra_state(self) -> dict[str, Tensor]:
         return {} if self.rows is None else {"inner": self.rows}

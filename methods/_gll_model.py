@@ -1,6 +1,7 @@
 """The graph learning layer on a backbone, with its base sets."""
 
 from collections.abc import Callable
+from copy import copy
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -53,6 +54,7 @@ class GLLModel(Model):
     def _set_base(self, rows: Tensor) -> None:
         self.rows = rows
         self.base = Split(self.samples.x[rows], self.samples.y[rows])
+        self.holds_features = False
 
     def outputs(self, features: Tensor) -> Tensor:
         if self.classifier == "softmax":
@@ -60,11 +62,12 @@ class GLLModel(Model):
             return logits
         if self.nodes_only:
             return values_of_nodes(self.layer, features, self._labels(features), self.rows)
-        return self._values(torch.cat([self.features(self.base.x), features]))
+        base = self.base.x if self.holds_features else self.features(self.base.x)
+        return self._values(torch.cat([base, features]))
 
     def solve(self, x: Tensor) -> Tensor:
         """Return u (n, c) at the inputs x, the base set being labelled."""
-        if self.nodes_only:
+        if self.nodes_only or self.holds_features:
             return self.outputs(self.features(x))
         return self._values(self.features(torch.cat([self.base.x, x])))
 
@@ -134,6 +137,24 @@ class GLLModel(Model):
     def finish(self, task: Task, rng: np.random.Generator) -> None:
         self.classifier = "gll"
         self._set_base(draw_per_class(task.train.y, self.head.evaluation_base_per_class, rng))
+
+    @torch.no_grad()
+    def fixed(self) -> Model:
+        other = copy(self)
+        if not self.nodes_only and not self.holds_features:
+            other.base = Split(self.features(self.base.x), self.base.y)
+            other.holds_features = True
+        return other
+
+    def redrawn(self, task: Task, rng: np.random.Generator) -> Model | None:
+        per_class = self.head.evaluation_base_per_class
+        rows = draw_per_class(task.train.y, per_class, rng)
+        if len(rows) == int((task.train.y >= 0).sum()):
+            # All known samples are the base set: another one is half of them.
+            rows = order_by_class(task.train.y, rng)[::2]
+        other = copy(self)
+        other._set_base(rows)
+        return other
 
     @torch.no_grad()
     def track(self, task: Task) -> dict[str, float]:

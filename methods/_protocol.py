@@ -102,6 +102,22 @@ class Model(nn.Module, ABC):
     def finish(self, task: Task, rng: np.random.Generator) -> None:
         """Fix everything that prediction needs; called once, after the last epoch."""
 
+    def exact(self, x: Tensor) -> Tensor:
+        """Return log-probabilities (n, c) with their exact gradient, where forward has another."""
+        predicted: Tensor = self(x)
+        return predicted
+
+    def fixed(self) -> "Model":
+        """Return the trained model with what prediction needs of its base set computed once.
+
+        For attacks, which predict often: parameters and mode must not change while it is used.
+        """
+        return self
+
+    def redrawn(self, task: Task, rng: np.random.Generator) -> "Model | None":  # noqa: ARG002
+        """Return the trained model with another base set; None if it has none that is drawn."""
+        return None
+
     def track(self, task: Task) -> dict[str, float]:  # noqa: ARG002
         """Return numbers of the method's own after an epoch, to be stored as curves."""
         return {}

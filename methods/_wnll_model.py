@@ -1,5 +1,6 @@
 """The interpolating activation on a backbone, and its training in two stages."""
 
+from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -51,17 +52,22 @@ class WNLLModel(Model):
         self.rows = {"template": template, "unlabeled": unlabeled}
         self.template = Split(self.samples.x[template], self.samples.y[template])
         self.unlabeled = self.samples.x[unlabeled]
+        self.holds_features = False
 
     def features(self, x: Tensor) -> Tensor:
         features: Tensor = self.buffer(self.backbone(x))
         return features
 
+    def _embed(self, x: Tensor) -> Tensor:
+        """Return the features of samples in the graph, which may hold them already."""
+        return x if self.holds_features else self.features(x)
+
     def interpolate(self, features: Tensor, template: Split) -> Tensor:
         """Return Ŷ (n, c) at features from a template, with its exact gradient."""
         labels = functional.one_hot(template.y, self.num_classes).to(features.dtype)
-        nodes = [self.features(template.x), features]
+        nodes = [self._embed(template.x), features]
         if len(self.unlabeled):
-            nodes.append(self.features(self.unlabeled))
+            nodes.append(self._embed(self.unlabeled))
         values: Tensor = self.interpolation(torch.cat(nodes), labels)
         return values[: len(features)]
 
@@ -108,6 +114,9 @@ class WNLLModel(Model):
         surrogate = torch.log_softmax(outputs, dim=1)
         return log_probabilities(outputs.detach()) + (surrogate - surrogate.detach())
 
+    def exact(self, x: Tensor) -> Tensor:
+        return log_probabilities(self._mean(self.features(x)))
+
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
         return cross_entropy(self.outputs(self.features(x)), y)
 
@@ -152,6 +161,21 @@ class WNLLModel(Model):
         if self.nodes_only:
             unknown = unknown[:0]
         self._set_graph(order_by_class(task.train.y, rng), unknown)
+
+    @torch.no_grad()
+    def fixed(self) -> Model:
+        other = copy(self)
+        if not self.nodes_only and not self.holds_features:
+            other.template = Split(self.features(self.template.x), self.template.y)
+            if len(self.unlabeled):
+                other.unlabeled = self.features(self.unlabeled)
+            other.holds_features = True
+        return other
+
+    def redrawn(self, task: Task, rng: np.random.Generator) -> Model | None:
+        other = copy(self)
+        other._set_graph(order_by_class(task.train.y, rng)[::2], self.rows["unlabeled"])
+        return other
 
     def measure(self, split: Split, batch_size: int) -> dict[str, float]:
         """Return the vote where the template has several batches, and the gradients' cosines.

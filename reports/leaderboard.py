@@ -23,11 +23,12 @@ def leaderboard(records: pd.DataFrame) -> pd.DataFrame:
     come last, as the finished ones may be the lucky ones.
 
     Args:
-        records: the tidy frame of ``lapbench.load_records``.
+        records: the tidy frame of ``lapbench.load_records``; numbers under attacks are left out.
 
     """
     rows: list[dict[str, Any]] = []
-    for _, task in records.groupby(["task", "backbone", "training"], sort=False):
+    unattacked = records[records["attack"] == ""]
+    for _, task in unattacked.groupby(["task", "backbone", "training"], sort=False):
         methods = dict(list(task.groupby("method", sort=False)))
         accuracies = {
             str(name): _values(cells, "accuracy")

@@ -99,8 +99,8 @@ def test_diverged_cell_keeps_the_curves_until_then(tiny_suite: Path, tmp_path: P
     ("file", "content"),
     [
         ("plan.json", b""),
-        ("plan.json", b'{"schema": 2, "suite": "s", "title": "t", "cells": []}'),
-        ("record", b'{"schema": 2, "status": "ok"}'),
+        ("plan.json", b'{"schema": 3, "suite": "s", "title": "t", "cells": []}'),
+        ("record", b'{"schema": 3, "status": "ok"}'),
         ("record", b"[]"),
         ("arrays", b"junk"),
     ],
@@ -142,6 +142,6 @@ def test_damaged_weights_are_named(tiny_suite: Path, tmp_path: Path):
 def test_record_of_another_schema_is_refused_with_the_reason(outcome: tuple[int, str, Path]):
     _, _, results = outcome
     path = next(results.glob("records/*.json"))
-    path.write_text(path.read_text().replace('"schema": 2', '"schema": 99', 1))
-    with pytest.raises(RecordError, match="schema 99, this lapbench reads schema 2"):
+    path.write_text(path.read_text().replace('"schema": 3', '"schema": 99', 1))
+    with pytest.raises(RecordError, match="schema 99, this lapbench reads schema 3"):
         load_records(results)

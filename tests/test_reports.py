@@ -45,6 +45,7 @@ def records(accuracies: dict[str, list[float | None]]) -> pd.DataFrame:
                 "key": f"{method}{repetition}",
                 "status": "failed" if value is None else "ok",
                 "reason": "ValueError: a | b\nc" if value is None else None,
+                "attack": "",
             }
             if value is not None:
                 cell |= {"metric": "accuracy", "split": "test", "value": value, "count": 100}

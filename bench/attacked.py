@@ -1,0 +1,218 @@
+"""The numbers of an attack: accuracy, distances, and the images that figures show."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.linalg import vector_norm
+
+from lapbench.attacks._protocol import Attack, BallAttack, Gradient, Level
+from lapbench.attacks._target import Target
+from lapbench.datasets._task import Split
+from lapbench.evaluate import Metric
+
+if TYPE_CHECKING:
+    from lapbench.cells import Robustness
+    from lapbench.worst_case import WorstCase
+
+CLEAN = "none"
+WORST = "worst case"
+RESERVED = (CLEAN, WORST)
+"""Labels that no attack may have: of the clean samples, and of all attacks together."""
+_KEPT = 32
+_SHOWN = 8
+_NEIGHBORS = 5
+_BATCH = 500
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """A candidate within ball and bounds, with the prediction of its batch.
+
+    Attributes:
+        level: how strong the attack was.
+        batch: the clean samples and their classes.
+        x: (n, …) what the attack made of them.
+        log_probabilities: (n, c).
+        numbers: of each sample, by the attack.
+        changed_model: whether the prediction is that of a changed model or graph.
+
+    """
+
+    level: Level
+    batch: Split
+    x: Tensor
+    log_probabilities: Tensor
+    numbers: dict[str, Tensor]
+    changed_model: bool = False
+
+    @classmethod
+    @torch.no_grad()
+    def unattacked(cls, target: Target, batch: Split) -> "Checked":
+        """Return a batch as it is."""
+        return cls(Level(), batch, batch.x, target.log_probabilities(batch.x), {})
+
+    def right(self) -> Tensor:
+        """Return whether each sample of known class (n,) has it as the most probable one.
+
+        Ties go to the lower class.
+        """
+        known = self.batch.y >= 0
+        return (self.log_probabilities.argmax(dim=1) == self.batch.y)[known]
+
+    def distance(self) -> Tensor:
+        """Return ‖x' − x‖₂ (n,) of the samples of known class."""
+        moved: Tensor = vector_norm((self.x - self.batch.x).flatten(1).double(), dim=1)
+        return moved[self.batch.y >= 0]
+
+
+def measure_clean(target: Target, batches: Sequence[Split], split: str) -> list[Metric]:
+    """Return the accuracy without an attack, and the shares of samples whose gradient is 0."""
+    clean = [Checked.unattacked(target, batch).right() for batch in batches]
+    values = {"robust_accuracy": torch.cat(clean)}
+    kinds: list[Gradient] = ["own", "exact"] if target.gradient_kind == "surrogate" else ["own"]
+    for kind in kinds:
+        gradients = [target.gradient(b.x, b.y, kind)[b.y >= 0].flatten(1) for b in batches]
+        values[f"zero_{kind}_gradient"] = (torch.cat(gradients) == 0).all(dim=1)
+    return [
+        Metric(name, split, float(value.double().mean()), len(value), attack=CLEAN)
+        for name, value in values.items()
+    ]
+
+
+def measure(
+    label: str,
+    attack: Attack,
+    checked: Sequence[Sequence[Checked]],
+    target: Target,
+    split: str,
+) -> list[Metric]:
+    """Return for each level of an attack its accuracy, distances and own numbers.
+
+    Distances are ‖x' − x‖₂ of all samples and of those that are wrong in the end, which leaves out
+    the failures of an attack that looks for the nearest wrong input. Where ε is in normalised
+    units, "input_epsilon" is it in units of the input, a mean over the channels.
+    """
+    count = sum(int((first.batch.y >= 0).sum()) for first, *_ in checked)
+    norm = attack.norm if isinstance(attack, BallAttack) else ""
+    metrics = []
+    for level, candidates in _by_level(checked).items():
+        right = torch.stack([torch.cat([part.right() for part in parts]) for parts in candidates])
+        distance = torch.stack([torch.cat([p.distance() for p in parts]) for parts in candidates])
+        kept = right.double().mean(dim=0) if attack.knowledge == "chance" else right.all(dim=0)
+        values = {
+            "robust_accuracy": kept.double().mean(),
+            "distance": distance.mean(),
+            "squared_distance": distance.square().mean(),
+            "fooling_distance": distance[~right].mean(),
+            **{
+                name: torch.stack([_cat(parts, name).nanmean() for parts in candidates]).mean()
+                for name in candidates[0][0].numbers
+            },
+        }
+        if isinstance(attack, BallAttack) and attack.units == "normalised":
+            values["input_epsilon"] = level.value * target.deviation.mean()
+        metrics += [
+            Metric(
+                name,
+                split,
+                float(value),
+                count,
+                label,
+                norm,
+                level.parameter,
+                level.value,
+                level.steps,
+            )
+            for name, value in values.items()
+            if bool(value.isfinite())
+        ]
+    return metrics
+
+
+def _cat(parts: Sequence[Checked], name: str) -> Tensor:
+    return torch.cat([part.numbers[name][part.batch.y >= 0] for part in parts]).double()
+
+
+def _by_level(checked: Sequence[Sequence[Checked]]) -> dict[Level, list[tuple[Checked, ...]]]:
+    """Return for each level its candidates (restarts, draws), each in parts, one a batch."""
+    levels: dict[Level, list[tuple[Checked, ...]]] = {}
+    for parts in zip(*checked, strict=True):
+        levels.setdefault(parts[0].level, []).append(parts)
+    return levels
+
+
+def measure_worst(
+    worst: Sequence["WorstCase"], robustness: "Robustness", target: Target, split: str
+) -> list[Metric]:
+    """Return the accuracy in the worst case at each radius, and more at that of the headline.
+
+    There all samples take their worst candidate at once, predicted jointly and one at a time.
+    """
+    found = list(_worst(worst, robustness.epsilon))
+    if robustness.units == "normalised":
+        scale = target.deviation.mean().double()
+        found += [("input_epsilon", radius, radius * scale[None]) for radius in worst[0].right]
+    return [
+        Metric(
+            name,
+            split,
+            float(right.double().mean()),
+            len(right),
+            WORST,
+            robustness.norm,
+            "epsilon",
+            radius,
+        )
+        for name, radius, right in found
+    ]
+
+
+def _worst(
+    worst: Sequence["WorstCase"], headline: float | None
+) -> Iterator[tuple[str, float, Tensor]]:
+    for radius in worst[0].right:
+        yield "robust_accuracy", radius, torch.cat([case.right[radius] for case in worst])
+    if headline is None:
+        return
+    yield "joint_accuracy", headline, torch.cat([case.checked().right() for case in worst])
+    yield "single_accuracy", headline, torch.cat([case.one_at_a_time() for case in worst])
+
+
+def keep_images(label: str, parts: Sequence[Checked]) -> dict[str, np.ndarray[Any, Any]]:
+    """Return the first samples as an attack left them, with their predicted classes."""
+    known = [part.batch.y >= 0 for part in parts]
+    x = torch.cat([part.x[rows] for part, rows in zip(parts, known, strict=True)])
+    predicted = torch.cat(
+        [
+            part.log_probabilities[rows].argmax(dim=1)
+            for part, rows in zip(parts, known, strict=True)
+        ]
+    )
+    labels = torch.cat([part.batch.y[rows] for part, rows in zip(parts, known, strict=True)])
+    return {
+        f"attacked x: {label}": x[:_KEPT].cpu().numpy(),
+        f"attacked class: {label}": predicted[:_KEPT].cpu().numpy(),
+        "attacked labels": labels[:_KEPT].cpu().numpy(),
+    }
+
+
+@torch.no_grad()
+def keep_nearest(target: Target, x: Tensor) -> dict[str, np.ndarray[Any, Any]]:
+    """Return for the first inputs the nearest training samples of known class in feature space.
+
+    Features are those that the classifier gets: Euclidean distance, five samples each.
+    """
+    train = target.task.train
+    known = train.y >= 0
+    samples, labels = train.x[known], train.y[known]
+    features = torch.cat([target.model.features(part) for part in samples.split(_BATCH)])
+    distance = torch.cdist(target.model.features(x[:_SHOWN]), features)
+    nearest = distance.topk(min(_NEIGHBORS, len(labels)), largest=False).indices
+    return {
+        "nearest x": samples[nearest].cpu().numpy(),
+        "nearest class": labels[nearest].cpu().numpy(),
+    }

@@ -1,0 +1,1 @@
+"""Attacks and perturbations: what a trained model is tested with, one file each."""

@@ -1,0 +1,141 @@
+"""What an attack is: something that changes inputs, or the model, to make predictions wrong."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass as validated
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from lapbench.attacks._target import Target
+
+STRICT = ConfigDict(extra="forbid", strict=True)
+Norm = Literal["linf", "l2"]
+Units = Literal["input", "normalised"]
+Gradient = Literal["own", "exact"]
+Knowledge = Literal["white box", "black box", "transfer", "chance", "proof"]
+
+
+def _increasing(values: list[float]) -> list[float]:
+    if any(a >= b for a, b in pairwise(values)):
+        raise ValueError(f"{values} is not in increasing order; sort it, each value once")
+    return values
+
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Levels = Annotated[list[Positive], Field(min_length=1), AfterValidator(_increasing)]
+Checkpoints = Annotated[list[Count], Field(min_length=1), AfterValidator(_increasing)]
+
+
+@dataclass(frozen=True)
+class Level:
+    """How strong an attack is.
+
+    Attributes:
+        parameter: what makes it stronger: "epsilon", "c", "snr", "share", "bits"; "" for nothing.
+        value: of that parameter, as the suite has it.
+        steps: iterations, 0 where there are none.
+
+    """
+
+    parameter: str = ""
+    value: float = 0.0
+    steps: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """What an attack made of a whole batch, before anybody checks it.
+
+    Attributes:
+        level: how strong the attack was.
+        x: inputs (n, …), row by row those of the batch.
+        log_probabilities: (n, c) where the attack changed the model or the graph rather than the
+            inputs; None leaves the prediction to the harness.
+        numbers: of each sample (n,), to be averaged: "snr", say. NaN leaves a sample out.
+
+    """
+
+    level: Level
+    x: Tensor
+    log_probabilities: Tensor | None = None
+    numbers: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Attack(ABC):
+    """An attack or perturbation: a frozen pydantic dataclass of its budget.
+
+    Its word is not trusted: the harness clips what it found to the ball and to the bounds of the
+    inputs and predicts it again, in the same batch. No sample leaves a batch, as the prediction of
+    the others may depend on it.
+    """
+
+    knowledge: ClassVar[Knowledge] = "white box"
+    """What it uses: gradients, predictions alone, another model, chance, or a proof.
+
+    Under "chance" the accuracy is the mean over the candidates of a level; else a sample counts as
+    right only if it is right in each of them (restarts, say).
+    """
+
+    changes_model: ClassVar[bool] = False
+    """Whether it acts on the model, of which nothing may then be computed in advance."""
+
+    version: ClassVar[int] = 1
+    """Raised by hand when the same budget gives other results."""
+
+    def needs(self) -> list[str]:
+        """Return the names of methods, or keys of records, whose models it uses."""
+        return []
+
+    def skip(self, target: "Target") -> str | None:  # noqa: ARG002
+        """Return why the attack does not apply to the model, or None if it does."""
+        return None
+
+    @abstractmethod
+    def perturb(self, target: "Target", x: Tensor, y: Tensor) -> Iterator[Candidate]:
+        """Yield candidates for a batch x (n, …) of classes y (n,), restarts as separate ones.
+
+        Samples with y = −1 stay as they are. Randomness is torch's.
+        """
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class BallAttack(Attack):
+    """An attack that searches the ball of radius ε around each input.
+
+    Args:
+        epsilons: ε, in increasing order.
+        norm: ``"linf"``, or ``"l2"`` over all values of a sample.
+        units: of ε: those of the input, or of the input over its standard deviation in the
+            training data (per channel for images), ``"normalised"``.
+
+    """
+
+    epsilons: Levels
+    norm: Norm = "linf"
+    units: Units = "input"
+
+
+@validated(frozen=True, kw_only=True, config=STRICT)
+class GradientAttack(BallAttack):
+    """One that follows the gradient of J = −log p_y.
+
+    Args:
+        epsilons, norm, units: of the ball.
+        gradient: the model's ``"own"``, which it trains with, or ``"exact"`` where that is only a
+            surrogate.
+
+    """
+
+    gradient: Gradient = "own"
+
+    def skip(self, target: "Target") -> str | None:
+        """Return that there is no other gradient, where the exact one is asked for and its own."""
+        if self.gradient == "exact" and target.gradient_kind != "surrogate":
+            return f"its own gradient is no surrogate ({target.gradient_kind})"
+        return None

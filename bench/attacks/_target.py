@@ -1,0 +1,144 @@
+"""A trained model as an attack sees it."""
+
+from collections.abc import Callable
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from lapbench.attacks._ball import Ball
+from lapbench.attacks._protocol import Gradient, Norm, Units
+from lapbench.attacks._rows import column
+from lapbench.datasets._task import Task
+from lapbench.methods._protocol import GradientKind, Model
+from lapbench.seeds import Seeds
+
+Sources = Callable[[str], Model | str]
+"""From the name of a method, or the key of a record, to its model, or to why there is none."""
+
+
+class Target:
+    """A trained model with fixed parameters, and what is known of its inputs.
+
+    Attributes:
+        model: in evaluation mode; its parameters require no gradient.
+        task: whose samples are attacked.
+        gradient_kind: of the model's own gradient.
+        queries: predictions of batches so far.
+        gradients: gradients of batches so far.
+
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        task: Task,
+        seeds: Seeds,
+        gradient_kind: GradientKind = "autograd",
+        sources: Sources = lambda name: f"there is no model {name!r} here",
+    ) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.task = task
+        self.gradient_kind = gradient_kind
+        self._seeds, self._sources = seeds, sources
+        self._fixed = self.model.fixed()
+        self._redrawn: list[Model] = []
+        self._found: dict[str, Target | str] = {}
+        self.queries = self.gradients = 0
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """Range of every input value, if there is one."""
+        return self.task.bounds
+
+    @cached_property
+    def deviation(self) -> Tensor:
+        """Standard deviation (1, …) of the training inputs: ε in normalised units is ε times it.
+
+        Per channel for images and per coordinate for vectors, as backbones normalise.
+        """
+        x = self.task.train.x
+        axes = (0, *range(2, x.ndim))
+        deviation = x.std(dim=axes, keepdim=True, correction=0)
+        return torch.where(deviation > 0, deviation, 1)
+
+    def ball(self, x: Tensor, epsilon: float, norm: Norm = "linf", units: Units = "input") -> Ball:
+        """Return the inputs within ε of x (n, …) and in the bounds."""
+        scale = self.deviation if units == "normalised" else x.new_ones(())
+        return Ball(x, epsilon, norm, self.bounds, scale)
+
+    def log_probabilities(self, x: Tensor, gradient: Gradient = "own") -> Tensor:
+        """Return log-probabilities (n, c) of a whole batch, differentiable in x."""
+        self.queries += 1
+        return self._predict(self._fixed, x, gradient)
+
+    def gradient(
+        self, x: Tensor, y: Tensor, gradient: Gradient = "own", base_sets: int = 1
+    ) -> Tensor:
+        """Return the gradient of Σ_i −log p(y_i) in x (n, …), over the samples with y != −1.
+
+        Where predictions depend on the batch, that of a sample includes what it does to others.
+        With ``base_sets`` > 1 it is the mean over so many drawn base sets (expectation over
+        transformations). A prediction that cannot be differentiated has the gradient 0.
+
+        """
+        models = self._base_sets(base_sets) if base_sets > 1 else [self._fixed]
+        total = torch.zeros_like(x)
+        for model in models:
+            self.gradients += 1
+            inputs = x.detach().requires_grad_()
+            loss = -log_likelihood(self._predict(model, inputs, gradient), y).sum()
+            if loss.requires_grad:
+                (found,) = torch.autograd.grad(
+                    loss, inputs, allow_unused=True, materialize_grads=True
+                )
+                total += found / len(models)
+        return torch.where(column(y >= 0, x), total, 0.0)
+
+    def source(self, name: str) -> "Target | str":
+        """Return another trained model to attack in its stead, or why there is none."""
+        if name not in self._found:
+            found = self._sources(name)
+            self._found[name] = (
+                found if isinstance(found, str) else Target(found, self.task, self._seeds)
+            )
+        return self._found[name]
+
+    def spent(self) -> tuple[int, int]:
+        """Return predictions and gradients of batches so far, those of sources too."""
+        targets = [self, *(found for found in self._found.values() if isinstance(found, Target))]
+        return sum(t.queries for t in targets), sum(t.gradients for t in targets)
+
+    @cached_property
+    def has_base_set(self) -> bool:
+        """Whether the model has a base set that can be drawn anew."""
+        return self.model.redrawn(self.task, self._seeds.stream("base sets", 0)) is not None
+
+    def _base_sets(self, count: int) -> list[Model]:
+        while len(self._redrawn) < count:
+            rng = self._seeds.stream("base sets", len(self._redrawn))
+            other = self.model.redrawn(self.task, rng)
+            if other is None:
+                raise ValueError(f"{type(self.model).__name__} has no base set to draw anew")
+            self._redrawn.append(other.fixed())
+        return self._redrawn[:count]
+
+    @staticmethod
+    def _predict(model: Model, x: Tensor, gradient: Gradient) -> Tensor:
+        return model.exact(x) if gradient == "exact" else model(x)
+
+
+def log_likelihood(log_probabilities: Tensor, y: Tensor) -> Tensor:
+    """Return log p(y_i) (n,) of log-probabilities (n, c); 0 where y = −1."""
+    chosen = log_probabilities.gather(1, y.clamp_min(0)[:, None])[:, 0]
+    return torch.where(y >= 0, chosen, 0.0)
+
+
+def margins(log_probabilities: Tensor, y: Tensor) -> Tensor:
+    """Return log p(y_i) − max_{j ≠ y_i} log p(j) (n,): not positive where a sample is wrong.
+
+    The logits' margin too, as log-probabilities differ from them by a constant a row.
+    """
+    rows = y.clamp_min(0)[:, None]
+    others = log_probabilities.scatter(1, rows, -torch.inf)
+    return log_probabilities.gather(1, rows)[:, 0] - others.amax(dim=1)

@@ -1,0 +1,118 @@
+"""Auto-PGD on the cross-entropy."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass as plain_dataclass
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from lapbench.attacks._ball import Ball
+from lapbench.attacks._protocol import STRICT, Candidate, Count, GradientAttack, Level
+from lapbench.attacks._rows import column
+from lapbench.attacks._target import Target, log_likelihood
+
+_MOMENTUM = 0.75
+_SHARE_OF_RISES = 0.75
+
+
+@plain_dataclass(frozen=True, eq=False)
+class _Iterate:
+    """Inputs x (n, …), their losses (n,) and the gradients there (n, …)."""
+
+    x: Tensor
+    loss: Tensor
+    gradient: Tensor
+
+    def where(self, chosen: Tensor, other: "_Iterate") -> "_Iterate":
+        """Return these for the chosen inputs (n,), and the others elsewhere."""
+        rows = column(chosen, self.x)
+        return _Iterate(
+            torch.where(rows, self.x, other.x),
+            torch.where(chosen, self.loss, other.loss),
+            torch.where(rows, self.gradient, other.gradient),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class APGDCE(GradientAttack):
+    """PGD with momentum whose step each input halves for itself where it no longer gains.
+
+    With P the projection and s the step of length η along the gradient of J = −log p_y (its sign in
+    ℓ∞, its direction in ℓ2),
+
+        z_{k+1} = P(x_k + s(x_k)),
+        x_{k+1} = P(x_k + α(z_{k+1} − x_k) + (1 − α)(x_k − x_{k−1})),   α = 0.75,
+
+    from η = 2ε. At each checkpoint an input whose J rose in fewer than 75 % of the steps since the
+    last one, or whose η was kept then and whose best J has not grown since, halves η and goes on
+    from its best iterate. There is no step size to choose, so prefer it to PGD for judging a model.
+
+    What is yielded is the best iterate of each input by J. Where predictions depend on the batch,
+    the best iterates of different steps were not in one batch before, and the gradient at an
+    iterate that is gone back to is that of the batch it was in.
+
+    Args:
+        epsilons, norm, units, gradient: as for every attack by gradients.
+        steps: how many.
+        restarts: random starts, each a batch of its own.
+
+    Source: Croce and Hein, "Reliable evaluation of adversarial robustness with an ensemble of
+    diverse parameter-free attacks", 2020, algorithm 1 and section 3.
+
+    """
+
+    steps: Count = 50
+    restarts: Count = 1
+
+    def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
+        """Yield the best iterates for each ε and restart."""
+        for epsilon in self.epsilons:
+            ball = target.ball(x, epsilon, self.norm, self.units)
+            for _ in range(self.restarts):
+                start = torch.where(column(y >= 0, x), ball.random(), x)
+                found = self._ascend(target, ball, start, y)
+                yield Candidate(Level("epsilon", epsilon, self.steps), found)
+
+    def _ascend(self, target: Target, ball: Ball, start: Tensor, y: Tensor) -> Tensor:
+        halvings = _checkpoints(self.steps)
+        size = start.new_full((len(start),), 2 * ball.epsilon)
+        current = best = self._visit(target, start, y)
+        before, rises = current.x, torch.zeros_like(current.loss)
+        kept, best_before, last = torch.ones_like(y, dtype=torch.bool), current.loss, 0
+        for step in range(self.steps):
+            moved = ball.step(current.gradient, 1.0) * column(size, start)
+            following = ball.project(current.x + moved)
+            if step > 0:
+                ahead = _MOMENTUM * (following - current.x)
+                following = ball.project(current.x + ahead + (1 - _MOMENTUM) * (current.x - before))
+            before, loss_before = current.x, current.loss
+            current = self._visit(target, following, y)
+            best = current.where(current.loss > best.loss, best)
+            if step in halvings:
+                stalled = kept & (best.loss <= best_before)
+                halve = stalled | (rises < _SHARE_OF_RISES * (step - last))
+                size = torch.where(halve, size / 2, size)
+                current = best.where(halve, current)
+                kept, best_before, last = ~halve, best.loss, step
+                rises = torch.zeros_like(rises)
+            rises = rises + (current.loss > loss_before)
+        return best.x
+
+    def _visit(self, target: Target, x: Tensor, y: Tensor) -> _Iterate:
+        inputs = x.detach().requires_grad_()
+        loss = -log_likelihood(target.log_probabilities(inputs, self.gradient), y)
+        target.gradients += 1
+        (gradient,) = torch.autograd.grad(loss.sum(), inputs)
+        gradient = torch.where(column(y >= 0, x), gradient, 0.0)
+        return _Iterate(x, loss.detach(), gradient)
+
+
+def _checkpoints(steps: int) -> set[int]:
+    """Return ⌈p_j K⌉ with p_1 = 0.22 and p_{j+1} = p_j + max(p_j − p_{j−1} − 0.03, 0.06) ≤ 1."""
+    before, percent = 0, 22
+    found = set()
+    while percent <= 100:
+        found.add(-(-percent * steps // 100))
+        before, percent = percent, percent + max(percent - before - 3, 6)
+    return found

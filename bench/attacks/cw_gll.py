@@ -1,0 +1,92 @@
+"""The attack of Carlini and Wagner, as the GLL paper runs it."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from lapbench.attacks._protocol import (
+    STRICT,
+    Attack,
+    Candidate,
+    Count,
+    Level,
+    Levels,
+    Positive,
+    Units,
+)
+from lapbench.attacks._rows import column
+from lapbench.attacks._tanh import TanhBox
+from lapbench.attacks._target import Target, margins
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class CWGLL(Attack):
+    """Few steps of Adam from the input towards the runner-up class, for given constants c.
+
+    Minimises ‖x' − x‖₂² + c g(x') with g = (max_{i≠t} F_i − F_t)⁺ over w, where x' lies between the
+    bounds by x' = low + (high − low)(tanh w + 1)/2. The target t is the second class of the clean
+    prediction and stays it. The last iterate counts, and an input that is already wrong stays.
+
+    It is weak: where a value of the input is at a bound, tanh is flat, and 100 steps of 0.005 do
+    not move it. Take it to repeat the paper, and ``cw_strong`` to judge a model.
+
+    Adam minimises the sum over the batch. As it acts on each value of w alone, that is each input's
+    own Adam, but where a prediction depends on the batch.
+
+    Args:
+        constants: c, in increasing order.
+        steps: of Adam.
+        learning_rate: of Adam on w.
+        on: what F is: ``"probabilities"``, or ``"logits"`` up to a constant that g does not see:
+            the log-probabilities, which any head has. The two are different attacks.
+        units: of the distance, and so of c: those of the input, or ``"normalised"``, where the
+            distance is ‖(x' − x)/σ‖₂² with σ by channel as for ε. With one channel that is c σ² in
+            units of the input; with several no one constant is the same, and none is needed.
+
+    Source: GLL paper, eq. 45 and section 4.3.3 (normalised units); Carlini and Wagner, "Towards
+    evaluating the robustness of neural networks", 2017.
+
+    """
+
+    constants: Levels
+    steps: Count = 100
+    learning_rate: Positive = 0.005
+    on: Literal["probabilities", "logits"] = "probabilities"
+    units: Units = "input"
+
+    def skip(self, target: Target) -> str | None:
+        """Return that the inputs have no bounds, if so."""
+        return TanhBox.why_not(target)
+
+    def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
+        """Yield the last iterates for each c."""
+        with torch.no_grad():
+            clean = target.log_probabilities(x)
+        first, second = clean.topk(2, dim=1).indices.T
+        moves = first == y
+        for constant in self.constants:
+            found = self._minimise(target, x, second, moves, constant)
+            yield Candidate(Level("c", constant, self.steps), found)
+
+    def _minimise(
+        self, target: Target, x: Tensor, runner_up: Tensor, moves: Tensor, constant: float
+    ) -> Tensor:
+        box = TanhBox.of(target)
+        scale = target.deviation if self.units == "normalised" else x.new_ones(())
+        inside = column(moves, x)
+        w = box.free(x).requires_grad_()
+        adam = torch.optim.Adam([w], lr=self.learning_rate)
+        for _ in range(self.steps):
+            moved = torch.where(inside, box.inputs(w), x)
+            predicted = target.log_probabilities(moved)
+            values = predicted.exp() if self.on == "probabilities" else predicted
+            lead = torch.relu(-margins(values, runner_up))
+            distance = ((moved - x) / scale).square().flatten(1).sum(dim=1)
+            objective = (distance + constant * lead)[moves].sum()
+            target.gradients += 1
+            (w.grad,) = torch.autograd.grad(objective, w)
+            adam.step()
+        return torch.where(inside, box.inputs(w.detach()), x)

@@ -1,0 +1,110 @@
+"""The attack of Carlini and Wagner with all that makes it strong."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from lapbench.attacks._protocol import STRICT, Attack, Candidate, Count, Level, Positive
+from lapbench.attacks._rows import column
+from lapbench.attacks._tanh import TanhBox
+from lapbench.attacks._target import Target, margins
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class CWStrong(Attack):
+    """The shortest change that Adam finds to make an input wrong, the constant being searched.
+
+    Minimises ‖x' − x‖₂² + c max(m(x'), −κ) over w with x' = low + (high − low)(tanh w + 1)/2, where
+    m = log p_y − max_{j≠y} log p_j is the margin of logits too. Each input has its own c: 10 times
+    the last while nothing is found, then the middle of the largest that failed and the smallest
+    that did not. The nearest of all iterates with m < −κ counts; where there is none, the
+    one of the smallest margin does. An input that is already wrong stays.
+
+    Where predictions depend on the batch, an iterate was wrong among the iterates of its time. The
+    batch of the nearest ones is another, in which many are right again, as they are wrong by next
+    to nothing: give such a model a confidence, and take what it withstands without for no proof.
+
+    Args:
+        steps: of Adam for each constant.
+        learning_rate: of Adam on w.
+        searches: constants tried for each input.
+        constant: the first c.
+        confidence: κ ≥ 0, the margin by which a prediction must be wrong.
+
+    Source: Carlini and Wagner, "Towards evaluating the robustness of neural networks", 2017,
+    sections V and VI.
+
+    """
+
+    steps: Count = 1000
+    learning_rate: Positive = 0.05
+    searches: Count = 5
+    constant: Positive = 1.0
+    confidence: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+
+    def skip(self, target: Target) -> str | None:
+        """Return that the inputs have no bounds, if so."""
+        return TanhBox.why_not(target)
+
+    def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
+        """Yield the nearest wrong inputs."""
+        with torch.no_grad():
+            right = target.log_probabilities(x).argmax(dim=1) == y
+        best = _Best(x, self.confidence)
+        constants = x.new_full((len(x),), self.constant)
+        low, high = torch.zeros_like(constants), torch.full_like(constants, torch.inf)
+        for _ in range(self.searches):
+            fooled = self._minimise(target, x, y, right, constants, best)
+            high = torch.where(fooled, constants, high)
+            low = torch.where(fooled, low, constants)
+            constants = torch.where(high.isfinite(), (low + high) / 2, 10 * constants)
+        yield Candidate(Level("", 0.0, self.steps), best.inputs)
+
+    def _minimise(
+        self, target: Target, x: Tensor, y: Tensor, right: Tensor, constants: Tensor, best: "_Best"
+    ) -> Tensor:
+        """Return which inputs (n,) some iterate made wrong."""
+        box, moves = TanhBox.of(target), column(right, x)
+        w = box.free(x).requires_grad_()
+        adam = torch.optim.Adam([w], lr=self.learning_rate)
+        fooled = torch.zeros_like(right)
+        for left in reversed(range(self.steps + 1)):
+            moved = torch.where(moves, box.inputs(w), x)
+            margin = margins(target.log_probabilities(moved), y)
+            distance = (moved - x).square().flatten(1).sum(dim=1)
+            fooled |= best.record(moved.detach(), margin.detach(), distance.detach(), right)
+            if left:
+                objective = distance + constants * margin.clamp_min(-self.confidence)
+                target.gradients += 1
+                (w.grad,) = torch.autograd.grad(objective[right].sum(), w)
+                adam.step()
+        return fooled
+
+
+class _Best:
+    """For each input the nearest wrong iterate, or the one of the smallest margin.
+
+    Attributes:
+        inputs: (n, …) the iterates.
+
+    """
+
+    def __init__(self, x: Tensor, confidence: float) -> None:
+        self.inputs = x
+        self._confidence = confidence
+        self._distance = x.new_full((len(x),), torch.inf)
+        self._margin = x.new_full((len(x),), torch.inf)
+
+    def record(self, moved: Tensor, margin: Tensor, distance: Tensor, right: Tensor) -> Tensor:
+        """Take in the iterates of a batch; return which are wrong by the confidence (n,)."""
+        fooled = right & (margin < -self._confidence)
+        nearer = fooled & (distance < self._distance)
+        closer = right & self._distance.isinf() & ~fooled & (margin < self._margin)
+        self.inputs = torch.where(column(nearer | closer, moved), moved, self.inputs)
+        self._distance = torch.where(nearer, distance, self._distance)
+        self._margin = torch.where(closer, margin, self._margin)
+        return fooled

@@ -1,0 +1,90 @@
+"""DeepFool."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+from torch.linalg import vector_norm
+
+from lapbench.attacks._protocol import STRICT, Attack, Candidate, Count, Level
+from lapbench.attacks._rows import column
+from lapbench.attacks._target import Target
+
+_BEYOND = 1e-4
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DeepFool(Attack):
+    """Steps to the nearest boundary of a classifier that is taken for linear: a short change in ℓ2.
+
+    With f_k = log p_k − log p_y, the difference of logits too, and w_k = ∇f_k, each step adds
+    r_i = |f_l| w_l/‖w_l‖² for the class l of the least |f_l|/‖w_l‖, and x' = x + (1 + η) Σ r_i,
+    clipped to the bounds. Each step is 1e-4 longer than that: where bounds take a part of it back,
+    the iterates otherwise creep up to the boundary and stay on the right side. An input is done
+    once it is wrong; one that is wrong at the start stays, at distance 0. What is not wrong after
+    the last step is a failure, which a mean distance leaves out and a table counts.
+
+    The gradient is that of a score summed over the batch: where predictions depend on the batch, it
+    includes what an input does to the others.
+
+    Args:
+        steps: at most.
+        overshoot: η.
+        candidates: classes considered with the input's own, the most probable ones of the clean
+            prediction; all if there are fewer.
+
+    Source: Moosavi-Dezfooli et al., "DeepFool: a simple and accurate method to fool deep neural
+    networks", 2016, algorithm 2.
+
+    """
+
+    steps: Count = 30
+    overshoot: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.02
+    candidates: Annotated[int, Field(ge=2)] = 10
+
+    def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
+        """Yield the batch as it is when all are wrong, or after the last step."""
+        with torch.no_grad():
+            clean = target.log_probabilities(x)
+        classes = clean.topk(min(self.candidates, clean.shape[1]), dim=1).indices
+        right = classes[:, 0] == y
+        change, found = torch.zeros_like(x), x
+        for _ in range(self.steps):
+            scores, gradients, predicted = _linearised(target, found, classes)
+            right = right & (predicted == y)
+            if not right.any():
+                break
+            step = _nearest_boundary(scores, gradients)
+            change = change + torch.where(column(right, x), step, 0)
+            moved = x + (1 + self.overshoot) * change
+            if target.bounds is not None:
+                moved = moved.clamp(*target.bounds)
+            found = torch.where(column(right, x), moved, found)
+        yield Candidate(Level("", 0.0, self.steps), found)
+
+
+def _linearised(target: Target, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return f_k (n, k) and ∇f_k (n, k, …) of all classes but the first, and the predictions."""
+    inputs = x.detach().requires_grad_()
+    predicted = target.log_probabilities(inputs)
+    values = predicted.gather(1, classes)
+    scores = values[:, 1:] - values[:, :1]
+    gradients: list[Tensor] = []
+    for score in scores.sum(dim=0):
+        target.gradients += 1
+        gradients += torch.autograd.grad(score, inputs, retain_graph=True)
+    return scores.detach(), torch.stack(gradients, dim=1), predicted.argmax(dim=1)
+
+
+def _nearest_boundary(scores: Tensor, gradients: Tensor) -> Tensor:
+    """Return the step (n, …) to the nearest boundary; 0 where no class has a gradient."""
+    lengths = vector_norm(gradients.flatten(2), dim=2)
+    distances = torch.where(lengths > 0, scores.abs() / lengths, torch.inf)
+    distance, nearest = distances.min(dim=1)
+    rows = torch.arange(len(scores), device=scores.device)
+    direction = gradients[rows, nearest] / column(lengths[rows, nearest], gradients[:, 0])
+    reached = column(distance.isfinite(), direction)
+    return torch.where(reached, column(distance + _BEYOND, direction) * direction, 0)

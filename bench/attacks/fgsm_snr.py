@@ -1,0 +1,44 @@
+"""The fast gradient sign method at a stated signal-to-noise ratio."""
+
+from collections.abc import Iterator
+from math import sqrt
+
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from lapbench.attacks._protocol import STRICT, Attack, Candidate, Level, Levels, Units
+from lapbench.attacks._snr import Signal
+from lapbench.attacks._target import Target
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FGSMSNR(Attack):
+    """One step along the sign of the gradient, as long as a signal-to-noise ratio asks for.
+
+    x'_i = x_i + ε_i sign ∇_x J(x_i, y_i) with ε_i = ‖x_i‖₂ / (10^(SNR/20) √d), J = −log p_y and d
+    the number of values of a sample. Prefer it to ``fgsm`` to compare what an adversary does with
+    what noise of the same size does (``gaussian-noise``).
+
+    Where parts of a gradient are exactly 0, so are those of the step, and the measured "snr" is
+    above the ratio asked for; a sample that is 0, or has no gradient at all, stays and is left out
+    of the mean "snr".
+
+    Args:
+        snrs: in decibels, in increasing order: the first is the strongest.
+        units: ``"input"`` adds the step before normalisation, ``"normalised"`` after it: step,
+            ‖x‖₂ and ratio are then those of (x − mean)/σ.
+
+    Source: label-smoothness paper, section 4.2.
+
+    """
+
+    snrs: Levels
+    units: Units = "input"
+
+    def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
+        """Yield the batch moved to each ratio."""
+        signal = Signal(target, x, y, self.units)
+        sign = target.gradient(x, y).sign()
+        length = x.new_full((len(x),), sqrt(x[0].numel()))
+        for snr in self.snrs:
+            yield signal.with_noise(sign, length, Level("snr", snr, 1))

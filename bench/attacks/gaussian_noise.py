@@ -1,0 +1,58 @@
+"""Isotropic noise at a stated signal-to-noise ratio."""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+from torch.linalg import vector_norm
+
+from lapbench.attacks._protocol import (
+    STRICT,
+    Attack,
+    Candidate,
+    Count,
+    Knowledge,
+    Level,
+    Levels,
+    Units,
+)
+from lapbench.attacks._snr import Signal
+from lapbench.attacks._target import Target
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class GaussianNoise(Attack):
+    """Gaussian noise, scaled sample by sample to a signal-to-noise ratio.
+
+    x' = x + n with n of uniform direction and ‖n‖₂ = ‖x‖₂ / 10^(SNR/20), so that each sample has
+    the ratio 20·log10(‖x‖₂/‖n‖₂) exactly, before it is clipped to the bounds. Prefer it to attacks
+    for the robustness that nature asks for. On node tasks it is feature noise, on the nodes whose
+    class is asked.
+
+    A sample that is 0 has no signal: it stays as it is and is left out of the mean "snr".
+
+    Args:
+        snrs: in decibels, in increasing order: the first is the strongest noise.
+        draws: of noise, over which accuracy is averaged.
+        units: ``"input"``, or ``"normalised"``: noise and ratio are those of (x − mean)/σ.
+
+    Source: label-smoothness paper, section 4.1 (15 and 20 dB, 40 draws).
+
+    """
+
+    knowledge: ClassVar[Knowledge] = "chance"
+
+    snrs: Levels
+    draws: Count = 10
+    units: Units = "input"
+
+    def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
+        """Yield the batch with each draw of noise, for each ratio."""
+        signal = Signal(target, x, y, self.units)
+        for snr in self.snrs:
+            for _ in range(self.draws):
+                noise = torch.randn_like(x)
+                length = vector_norm(noise.flatten(1), dim=1)
+                yield signal.with_noise(noise, length, Level("snr", snr))

@@ -1,0 +1,71 @@
+"""Projected gradient descent with restarts."""
+
+from collections.abc import Iterator
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from lapbench.attacks._protocol import (
+    STRICT,
+    Candidate,
+    Checkpoints,
+    Count,
+    GradientAttack,
+    Level,
+    Positive,
+)
+from lapbench.attacks._rows import column
+from lapbench.attacks._steps import ascend
+from lapbench.attacks._target import Target
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PGD(GradientAttack):
+    """Steps along the sign of the gradient from random starts in the ball.
+
+    x_{i+1} = project(x_i + α sign ∇J(x_i, y)), in ℓ2 with ∇J/‖∇J‖, J = −log p_y. Each restart is a
+    batch of its own. With ``base_sets`` > 1 the gradient is the mean over so many base sets that
+    the model might have drawn: a model that is saved by the chance of one is not robust. On node
+    tasks it changes the features of the nodes whose class is asked, together.
+
+    Args:
+        epsilons, norm, units, gradient: as for every attack by gradients.
+        steps: how many, in increasing order; all of them lie on the path of the last.
+        restarts: random starts.
+        relative_step_size: α/ε.
+        base_sets: 1 is the model's own.
+
+    Source: Madry et al., "Towards deep learning models resistant to adversarial attacks", 2018;
+    expectation over transformations: Athalye et al., "Obfuscated gradients give a false sense of
+    security", 2018, section 4.2.
+
+    """
+
+    steps: Checkpoints
+    restarts: Count = 1
+    relative_step_size: Positive = 0.125
+    base_sets: Count = 1
+
+    def skip(self, target: Target) -> str | None:
+        """Return also that there is no base set to average over."""
+        if self.base_sets > 1 and not target.has_base_set:
+            return "it has no base set that is drawn"
+        return super().skip(target)
+
+    def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
+        """Yield the batch after each number of steps, for each ε and restart."""
+        known = column(y >= 0, x)
+        for epsilon in self.epsilons:
+            ball = target.ball(x, epsilon, self.norm, self.units)
+            for _ in range(self.restarts):
+                path = ascend(
+                    lambda z: target.gradient(z, y, self.gradient, self.base_sets),
+                    ball,
+                    torch.where(known, ball.random(), x),
+                    self.relative_step_size * epsilon,
+                    self.steps[-1],
+                )
+                for step, found in enumerate(path, start=1):
+                    if step in self.steps:
+                        yield Candidate(Level("epsilon", epsilon, step), found)

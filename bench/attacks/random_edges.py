@@ -1,0 +1,106 @@
+"""Edges that are inserted into a graph, or deleted from it, at random."""
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from lapbench.attacks._faults import Shares, predict_changed, predicting_on, uses_edges
+from lapbench.attacks._protocol import STRICT, Attack, Candidate, Count, Knowledge, Level
+from lapbench.attacks._target import Target
+from lapbench.datasets._nodes import undirected
+from lapbench.methods._bilevel_nodes import NodeModel
+from lapbench.methods._learned_graph import Refined
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class RandomEdges(Attack):
+    """Edges that are inserted into the graph, or deleted from it, at random after training.
+
+    ``share`` · E of the E undirected edges are deleted, or as many inserted between nodes that have
+    none, all sets of them being equally probable. Inputs stay; a trained network passes its
+    messages on the changed graph, and graph methods compute their neighbours from what comes out.
+
+    On ``bilevel``, edges have the weights of the learned graph: a function of the ends' features
+    gives them to new edges too, while a weight learned for each edge exists for old ones alone, so
+    that insertion is skipped. With ``power`` > 1 the observed graph changes, and what is within so
+    many edges follows. The network is not trained again; scores that solve a Laplacian problem,
+    being the prediction, are found anew, for the changed number of edges |E|.
+
+    Args:
+        kind: ``"insertion"`` or ``"deletion"``.
+        shares: of the number of edges, in increasing order.
+        draws: of edges, over which accuracy is averaged.
+
+    Source: the random baseline of Dai et al., "Adversarial attack on graph structured data", ICML
+    2018, with a budget for the whole graph.
+
+    """
+
+    knowledge: ClassVar[Knowledge] = "chance"
+    changes_model: ClassVar[bool] = True
+
+    kind: Literal["insertion", "deletion"]
+    shares: Shares = Field(default_factory=lambda: [0.05, 0.1, 0.25])
+    draws: Count = 10
+
+    def skip(self, target: Target) -> str | None:
+        """Return that there are no edges, that none can come, or that new ones have no weight."""
+        task, model = target.task, target.model
+        edges = task.edge_index
+        if edges is None:
+            return f"{task.name} has no graph"
+        if not uses_edges(model):
+            return "its network does not use the edges"
+        if self.kind == "deletion":
+            return None
+        if isinstance(model, NodeModel) and isinstance(model.graph, Refined):
+            return "it learned a weight for each edge, and a new one has none"
+        nodes, size = len(task.train), edges.shape[1]
+        absent = nodes * (nodes - 1) // 2 - size
+        if round(self.shares[-1] * size) > absent:
+            return f"only {absent} pairs of nodes of {task.name} have no edge"
+        return None
+
+    def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:  # noqa: ARG002
+        """Yield the prediction on each draw of a graph, for each share."""
+        edges = target.task.edge_index
+        assert edges is not None
+        for share in self.shares:
+            count = round(share * edges.shape[1])
+            for _ in range(self.draws):
+                with predicting_on(target.model, self._draw(edges, len(x), count)):
+                    predicted = predict_changed(target, x)
+                yield Candidate(Level("share", share), x, predicted)
+
+    def _draw(self, edges: Tensor, num_nodes: int, count: int) -> Tensor:
+        if self.kind == "insertion":
+            return inserted(edges, num_nodes, count)
+        return deleted(edges, count)
+
+
+def deleted(edges: Tensor, count: int) -> Tensor:
+    """Return edges (2, E − count), each set of those that are left being equally probable."""
+    order = torch.randperm(edges.shape[1], device=edges.device)
+    return edges[:, order[count:].sort().values]
+
+
+def inserted(edges: Tensor, num_nodes: int, count: int) -> Tensor:
+    """Return edges (2, E + count), i < j ascending; each set of new ones is equally probable.
+
+    So many pairs without an edge must exist.
+    """
+    size = edges.shape[1]
+    new = edges[:, :0]
+    while new.shape[1] < count:
+        ends = torch.randint(num_nodes, (2, 2 * count), device=edges.device)
+        drawn = undirected(torch.cat((edges, new, ends), dim=1), num_nodes)
+        numbers = drawn[0] * num_nodes + drawn[1]
+        new = drawn[:, ~torch.isin(numbers, edges[0] * num_nodes + edges[1])]
+    chosen = torch.randperm(new.shape[1], device=edges.device)[:count]
+    found = undirected(torch.cat((edges, new[:, chosen]), dim=1), num_nodes)
+    assert found.shape[1] == size + count
+    return found

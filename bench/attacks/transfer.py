@@ -1,0 +1,72 @@
+"""Adversarial inputs of another model."""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from lapbench.attacks._protocol import (
+    STRICT,
+    BallAttack,
+    Candidate,
+    Checkpoints,
+    Count,
+    Knowledge,
+    Positive,
+)
+from lapbench.attacks._target import Target
+from lapbench.attacks.pgd import PGD
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Transfer(BallAttack):
+    """PGD on another model; the one that is tested is asked nothing.
+
+    Prefer it beside PGD: a model that loses more to it than to PGD hides its gradient.
+
+    Args:
+        epsilons, norm, units: of the ball.
+        steps, restarts, relative_step_size: as for PGD.
+        source: a method, or the key of a record, that the model is trained by.
+
+    Source: Papernot et al., "Practical black-box attacks against machine learning", 2017; Athalye
+    et al., "Obfuscated gradients give a false sense of security", 2018.
+
+    """
+
+    knowledge: ClassVar[Knowledge] = "transfer"
+
+    steps: Checkpoints
+    restarts: Count = 1
+    relative_step_size: Positive = 0.125
+    source: str = "softmax"
+
+    def needs(self) -> list[str]:
+        """Return the source."""
+        return [self.source]
+
+    def skip(self, target: Target) -> str | None:
+        """Return why there is no other model, if so."""
+        other = target.source(self.source)
+        return other if isinstance(other, str) else None
+
+    def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
+        """Yield what PGD makes of the batch on the other model.
+
+        Raises:
+            ValueError: if there is none.
+
+        """
+        other = target.source(self.source)
+        if isinstance(other, str):
+            raise ValueError(f"source: received {self.source!r}; {other}")
+        attack = PGD(
+            epsilons=self.epsilons,
+            norm=self.norm,
+            units=self.units,
+            steps=self.steps,
+            restarts=self.restarts,
+            relative_step_size=self.relative_step_size,
+        )
+        return attack.perturb(other, x, y)

@@ -1,0 +1,85 @@
+"""Verified accuracy of small ReLU networks."""
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from lapbench.attacks._affine import affine_layers, why_not
+from lapbench.attacks._milp import Verdict
+from lapbench.attacks._protocol import (
+    STRICT,
+    BallAttack,
+    Candidate,
+    Count,
+    Knowledge,
+    Level,
+    Positive,
+)
+from lapbench.attacks._target import Target
+from lapbench.attacks._verify import verify
+from lapbench.attacks.pgd import PGD
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Verification(BallAttack):
+    """A proof for each image that no input within ε is wrong, or one that is, or neither in time.
+
+    PGD looks for a wrong input first, then linear bounds (the better of interval bounds and CROWN)
+    for a proof, then a mixed-integer linear program for either. Its numbers are the shares
+    "verified", "unsafe" and "timeout": the true robust accuracy lies between the first and that
+    plus the last. Prefer it to attacks where the network is small enough: softmax or svm, with any
+    terms, on layers in sequence such as ``strided_cnn``. The share of timeouts depends on the
+    machine.
+
+    Args:
+        epsilons: ε in the maximum norm, in units of the input.
+        steps, restarts: of PGD.
+        time_limit: seconds for each image and ε, after PGD.
+
+    Source: sparse-manifold paper, section 6; Tjeng, Xiao and Tedrake, "Evaluating robustness of
+    neural networks with mixed integer programming", ICLR 2019; Zhang et al., "Efficient neural
+    network robustness certification with general activation functions", NeurIPS 2018 (CROWN).
+
+    """
+
+    knowledge: ClassVar[Knowledge] = "proof"
+
+    norm: Literal["linf"] = "linf"
+    units: Literal["input"] = "input"
+    steps: Count = 40
+    restarts: Count = 2
+    time_limit: Positive = 10.0
+
+    def skip(self, target: Target) -> str | None:
+        """Return why the network is not affine maps and ReLUs in sequence, if so."""
+        return why_not(target.model)
+
+    def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
+        """Yield for each ε the wrong inputs that were found, beside the verdicts."""
+        layers = affine_layers(target.model, x.shape[1:])
+        for epsilon in self.epsilons:
+            attack = PGD(epsilons=[epsilon], steps=[self.steps], restarts=self.restarts)
+            attacked = torch.stack([found.x for found in attack.perturb(target, x, y)], dim=1)
+            verdicts = [
+                verify(layers, image, label, epsilon, target.bounds, self.time_limit, found)
+                for image, label, found in zip(x, y.tolist(), attacked, strict=True)
+            ]
+            yield Candidate(
+                Level("epsilon", epsilon),
+                _with_counterexamples(x, verdicts),
+                numbers={
+                    outcome: x.new_tensor([verdict.outcome == outcome for verdict in verdicts])
+                    for outcome in ("verified", "unsafe", "timeout")
+                },
+            )
+
+
+def _with_counterexamples(x: Tensor, verdicts: list[Verdict]) -> Tensor:
+    found = x.clone()
+    for row, verdict in enumerate(verdicts):
+        if verdict.counterexample is not None:
+            found[row] = x.new_tensor(verdict.counterexample).view_as(x[row])
+    return found

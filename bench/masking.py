@@ -1,0 +1,233 @@
+"""Is a model robust, or is its gradient hidden? Checks on the numbers of its attacks."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Literal
+
+from pydantic.dataclasses import dataclass
+
+from lapbench.attacked import CLEAN
+from lapbench.attacks._protocol import STRICT, Attack, BallAttack, GradientAttack
+from lapbench.attacks._target import Target
+from lapbench.attacks.apgd_ce import APGDCE
+from lapbench.attacks.ifgsm import IFGSM
+from lapbench.attacks.pgd import PGD
+from lapbench.cells import Robustness
+from lapbench.evaluate import Metric
+
+TOLERANCE = 0.01 + 1e-9
+CHANGED = 0.02 + 1e-9
+NOTHING_LEFT = 0.02
+Verdict = Literal["pass", "fail", "not measured", "does not apply"]
+Finding = tuple[bool, str]
+Curve = dict[float, dict[int, float]]
+"""Accuracy by ε and number of steps."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Flag:
+    """A check on the attacks of one trained model.
+
+    Attributes:
+        name: of the check, which ``lapbench.reports.checks`` puts into words.
+        verdict: "pass"; "fail" where robustness may be an illusion; or why there is neither.
+        evidence: the numbers behind it.
+
+    """
+
+    name: str
+    verdict: Verdict
+    evidence: str
+
+
+def find_flags(metrics: Sequence[Metric], robustness: Robustness, target: Target) -> list[Flag]:
+    """Return a flag for each check, "not measured" where its attacks gave no numbers.
+
+    Args:
+        metrics: of the attacks on the trained model.
+        robustness: the attacks.
+        target: the trained model.
+
+    """
+    attacks = {planned.label: planned.create() for planned in robustness.attacks}
+    curves = {label: _curve(metrics, label) for label in attacks}
+    measured = {label: attack for label, attack in attacks.items() if curves[label]}
+    balls = [
+        (label, attack)
+        for label, attack in measured.items()
+        if isinstance(attack, BallAttack) and robustness.is_ball_of(attack)
+    ]
+    plains = [label for label, attack in balls if _is_plain(attack)]
+    plain = next((p for p in plains if robustness.epsilon in curves[p]), "")
+    steps = max(curves[plain][max(curves[plain])]) if plain else 0
+    found = {
+        "white_box_wins": _white_box_wins(balls, curves),
+        "monotone_in_epsilon": _monotone_in_epsilon(balls, curves, _curve(metrics, CLEAN)),
+        "monotone_in_steps": _monotone_in_steps(balls, curves),
+        "unbounded_breaks": _unbounded_breaks(measured, curves, target.bounds),
+        "gradients_exist": _gradients_exist(metrics),
+        "exact_adds_nothing": _adds_nothing(plain, balls, curves, _is_exact, TOLERANCE),
+        "steps_add_nothing": _adds_nothing(
+            plain, balls, curves, lambda attack: _has_more_than(steps, attack)
+        ),
+        "base_sets_add_nothing": _adds_nothing(plain, balls, curves, _averages),
+    }
+    inapplicable = {
+        "unbounded_breaks": "" if target.bounds else "the inputs have no bounds",
+        "exact_adds_nothing": ""
+        if target.gradient_kind == "surrogate"
+        else f"its own gradient is no surrogate ({target.gradient_kind})",
+        "base_sets_add_nothing": "" if target.has_base_set else "it has no base set that is drawn",
+    }
+    return [
+        Flag(name, *_verdict(findings, inapplicable.get(name, "")))
+        for name, findings in found.items()
+    ]
+
+
+def _verdict(findings: Sequence[Finding], inapplicable: str) -> tuple[Verdict, str]:
+    if inapplicable:
+        return "does not apply", inapplicable
+    if not findings:
+        return "not measured", "its attacks were not run, or do not apply"
+    failures = [evidence for passed, evidence in findings if not passed]
+    if failures:
+        return "fail", "; ".join(failures)
+    return "pass", "; ".join(evidence for _, evidence in findings[:2])
+
+
+Balls = Sequence[tuple[str, BallAttack]]
+Curves = dict[str, Curve]
+
+
+def _curve(metrics: Sequence[Metric], label: str) -> Curve:
+    curve: Curve = {}
+    for metric in metrics:
+        if metric.attack == label and metric.metric == "robust_accuracy":
+            curve.setdefault(metric.level, {})[metric.steps] = metric.value
+    return curve
+
+
+def _final(curve: Curve) -> dict[float, float]:
+    """Return the accuracy after the last step, by ε in increasing order."""
+    return {epsilon: steps[max(steps)] for epsilon, steps in sorted(curve.items())}
+
+
+def _white_box_wins(balls: Balls, curves: Curves) -> list[Finding]:
+    """Compare, at each ε of both, the strongest attack by its own gradient with the others."""
+    white: dict[float, float] = {}
+    for label, attack in balls:
+        if isinstance(attack, GradientAttack) and attack.gradient == "own":
+            for epsilon, accuracy in _final(curves[label]).items():
+                white[epsilon] = min(accuracy, white.get(epsilon, 1.0))
+    return [
+        (
+            white[epsilon] <= accuracy + TOLERANCE,
+            f"ε = {epsilon:g}: {white[epsilon]:.1%} by gradients, {accuracy:.1%} by {label}",
+        )
+        for label, attack in balls
+        if attack.knowledge in ("black box", "transfer")
+        for epsilon, accuracy in _final(curves[label]).items()
+        if epsilon in white
+    ]
+
+
+def _monotone_in_epsilon(balls: Balls, curves: Curves, clean: Curve) -> list[Finding]:
+    findings = []
+    for label in _iterated(balls):
+        points = list(_final(clean | curves[label]).items())
+        findings += [
+            (
+                second <= first + TOLERANCE,
+                f"{label}: {first:.1%} at ε = {a:g}, {second:.1%} at {b:g}",
+            )
+            for (a, first), (b, second) in pairwise(points)
+        ]
+    return findings
+
+
+def _monotone_in_steps(balls: Balls, curves: Curves) -> list[Finding]:
+    findings = []
+    for label in _iterated(balls):
+        for epsilon, steps in curves[label].items():
+            points = sorted(steps.items())
+            findings += [
+                (
+                    second <= first + TOLERANCE,
+                    f"{label}, ε = {epsilon:g}: {first:.1%} after {a} steps, "
+                    f"{second:.1%} after {b}",
+                )
+                for (a, first), (b, second) in pairwise(points)
+            ]
+    return findings
+
+
+def _iterated(balls: Balls) -> list[str]:
+    return [label for label, attack in balls if isinstance(attack, PGD | IFGSM)]
+
+
+def _unbounded_breaks(
+    measured: dict[str, Attack], curves: Curves, bounds: tuple[float, float] | None
+) -> list[Finding]:
+    if bounds is None:
+        return []
+    left = [
+        (accuracy, label)
+        for label, attack in measured.items()
+        if isinstance(attack, BallAttack) and (attack.norm, attack.units) == ("linf", "input")
+        for epsilon, accuracy in _final(curves[label]).items()
+        if epsilon >= bounds[1] - bounds[0]
+    ]
+    return (
+        [(min(left)[0] <= NOTHING_LEFT, f"{min(left)[0]:.1%} left by {min(left)[1]}")]
+        if left
+        else []
+    )
+
+
+def _gradients_exist(metrics: Sequence[Metric]) -> list[Finding]:
+    return [
+        (metric.value <= TOLERANCE, f"{metric.value:.1%} of the samples have none")
+        for metric in metrics
+        if metric.metric == "zero_own_gradient"
+    ]
+
+
+def _adds_nothing(
+    plain: str,
+    balls: Balls,
+    curves: Curves,
+    is_probe: Callable[[Attack], bool],
+    tolerance: float = CHANGED,
+) -> list[Finding]:
+    """Compare with the plain PGD the attacks that have more than it, at each ε of both."""
+    reference = _final(curves.get(plain, {}))
+    return [
+        (
+            accuracy >= reference[epsilon] - tolerance,
+            f"ε = {epsilon:g}: {reference[epsilon]:.1%} by {plain}, {accuracy:.1%} by {label}",
+        )
+        for label, attack in balls
+        if is_probe(attack)
+        for epsilon, accuracy in _final(curves[label]).items()
+        if epsilon in reference
+    ]
+
+
+def _is_plain(attack: Attack) -> bool:
+    return isinstance(attack, PGD) and attack.gradient == "own" and attack.base_sets == 1
+
+
+def _is_exact(attack: Attack) -> bool:
+    return isinstance(attack, PGD) and attack.gradient == "exact"
+
+
+def _averages(attack: Attack) -> bool:
+    return isinstance(attack, PGD) and attack.base_sets > 1
+
+
+def _has_more_than(steps: int, attack: Attack) -> bool:
+    """Tell PGD of more steps, and APGD, which chooses their length."""
+    if isinstance(attack, PGD):
+        return _is_plain(attack) and attack.steps[-1] > steps
+    return isinstance(attack, APGDCE) and attack.gradient == "own"

@@ -1,0 +1,99 @@
+"""Transfer attacks: which cell's model each takes its inputs from."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lapbench.attacks._target import Sources
+from lapbench.cells import Cell
+from lapbench.errors import LapbenchError
+from lapbench.methods._protocol import Model
+from lapbench.models import load_model
+from lapbench.records import Plan, PlannedCell, ResultsFolder
+from lapbench.suite import SuiteError
+
+_KEY_LENGTH = 16
+
+
+def name_sources(suite: str, cells: Sequence[tuple[Cell, str]]) -> list[Cell]:
+    """Return cells that name the keys of those whose models their attacks use.
+
+    A name is that of a method, which stands for the cell with the same task, backbone, training and
+    repetition; or the key of any record. A cell that is a source itself has none.
+
+    Args:
+        suite: its name, for messages.
+        cells: all of a suite, each with the hash of its data.
+
+    Raises:
+        SuiteError: if no cell, or more than one, is meant by a name.
+
+    """
+    needed = {name for cell, _ in cells for name in _needs(cell)}
+    keys: dict[tuple[str, str], list[str]] = {}
+    for cell, digest in cells:
+        if cell.method.name in needed:
+            keys.setdefault((cell.method.name, _setting(cell)), []).append(cell.key(digest))
+    return [
+        cell
+        if cell.method.name in needed
+        else replace(cell, sources={name: _key(suite, cell, name, keys) for name in _needs(cell)})
+        for cell, _ in cells
+    ]
+
+
+def _needs(cell: Cell) -> list[str]:
+    planned = cell.robustness.attacks if cell.robustness else []
+    return [name for attack in planned for name in attack.create().needs()]
+
+
+def _setting(cell: Cell) -> str:
+    """Return what a cell and its source have in common."""
+    return repr(
+        (
+            cell.dataset,
+            cell.backbone,
+            cell.labeled,
+            cell.training,
+            cell.repetition,
+            cell.device,
+        )
+    )
+
+
+def _key(suite: str, cell: Cell, name: str, keys: dict[tuple[str, str], list[str]]) -> str:
+    if len(name) == _KEY_LENGTH and set(name) <= set("0123456789abcdef"):
+        return name
+    found = keys.get((name, _setting(cell)), [])
+    if len(found) != 1:
+        raise SuiteError(
+            f"suite {suite}: a transfer attack has the source {name!r}, which {len(found)} cells "
+            f"on {cell.dataset.name} are; accepted is a method that the suite runs there once, or "
+            "the key of a record; add the method, or give a key"
+        )
+    return found[0]
+
+
+def with_sources(selected: Sequence[PlannedCell], plan: Plan) -> list[PlannedCell]:
+    """Return cells with those of the plan that they need, each before the first that needs it."""
+    by_key = {planned.key: planned for planned in plan.cells}
+    ordered: dict[str, PlannedCell] = {}
+    for planned in selected:
+        for key in planned.cell.sources.values():
+            if key in by_key:
+                ordered[key] = by_key[key]
+        ordered[planned.key] = planned
+    return list(ordered.values())
+
+
+def sources_of(cell: Cell, folder: ResultsFolder) -> Sources:
+    """Return what loads the models that a cell's attacks use, from the folder of its results."""
+
+    def load(name: str) -> Model | str:
+        if name not in cell.sources:
+            return "other cells take their transfer attacks from it"
+        try:
+            return load_model(cell.sources[name], folder.path).to(cell.device)
+        except LapbenchError as error:
+            raise LapbenchError(f"source {name!r} of the transfer attack: {error}") from error
+
+    return load

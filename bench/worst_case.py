@@ -1,0 +1,76 @@
+"""The worst case over all attacks: what no attack changed, sample by sample."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lapbench.attacked import Checked
+from lapbench.attacks._protocol import Attack, BallAttack, Level
+from lapbench.attacks._rows import column
+from lapbench.attacks._target import Target, margins
+from lapbench.cells import Robustness
+from lapbench.datasets._task import Split
+
+
+class WorstCase:
+    """Which samples of a batch stay right in the balls of some radii, whatever attack was run.
+
+    What an attack found within ε counts at every larger radius too. What it found elsewhere (in
+    another norm, or without a ball) is moved into each ball and predicted again. Samples that are
+    wrong without any attack are wrong throughout.
+
+    Attributes:
+        right: by radius, whether each sample of known class is right under every attack.
+
+    """
+
+    def __init__(
+        self, target: Target, batch: Split, radii: Sequence[float], about: Robustness
+    ) -> None:
+        self._target, self._batch, self._about = target, batch, about
+        clean = Checked.unattacked(target, batch)
+        self.right = {radius: clean.right() for radius in radii}
+        self._x, self._margin = batch.x.clone(), margins(clean.log_probabilities, batch.y)
+
+    def add(self, attack: Attack, found: Checked) -> None:
+        """Count what an attack made of the batch; a change of the model does not count."""
+        if found.changed_model:
+            return
+        within = isinstance(attack, BallAttack) and self._about.is_ball_of(attack)
+        for radius in self.right:
+            if within and found.level.value <= radius:
+                self._count(radius, found)
+            elif not within:
+                ball = self._target.ball(self._batch.x, radius, self._about.norm, self._about.units)
+                self._count(radius, self._predict(ball.project(found.x)))
+
+    def _count(self, radius: float, found: Checked) -> None:
+        self.right[radius] &= found.right()
+        if radius == self._about.epsilon:
+            margin = margins(found.log_probabilities, self._batch.y)
+            smaller = margin < self._margin
+            self._margin = torch.where(smaller, margin, self._margin)
+            self._x = torch.where(column(smaller, found.x), found.x, self._x)
+
+    @torch.no_grad()
+    def _predict(self, x: Tensor) -> Checked:
+        return Checked(Level(), self._batch, x, self._target.log_probabilities(x), {})
+
+    def checked(self) -> Checked:
+        """Return the batch in which all samples have their worst candidate at once.
+
+        That is the one with the smallest margin in the ball of the headline.
+        """
+        return self._predict(self._x)
+
+    def one_at_a_time(self) -> Tensor:
+        """Return which samples of known class are right, each alone attacked among clean ones."""
+        rows = (self._batch.y >= 0).nonzero()[:, 0]
+        found = []
+        for row in rows:
+            x = self._batch.x.clone()
+            x[row] = self._x[row]
+            predicted = self._predict(x).log_probabilities[row].argmax()
+            found.append(predicted == self._batch.y[row])
+        return torch.stack(found)

@@ -1,0 +1,54 @@
+"""The small network of the papers on exact verification."""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from torch import nn
+
+from lapbench.datasets._task import Task
+from lapbench.methods.backbones._protocol import Backbone, Features, Normalize
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+class StridedCNN(Backbone):
+    """Two strided convolutions and a linear layer, for images from 4×4 pixels.
+
+    4×4 kernels, stride 2 and padding 1: each convolution halves height and width. Prefer it where
+    accuracy is to be verified: it is affine between few ReLUs, without pooling.
+
+    Args:
+        width: channels of the first convolution; the second has twice as many.
+        feature_size: size of the linear layer, after whose ReLU come the features.
+
+    Source: sparse-manifold paper, appendix B. It prints "2x2 strided convolutions", which is read
+    here as stride 2×2, with the 4×4 kernels and the padding of the networks that it names as the
+    same but for 100 hidden units: Wong, Schmidt, Metzen and Kolter, "Scaling provable adversarial
+    defenses", NeurIPS 2018; Xiao, Tjeng, Shafiullah and Madry, "Training for faster adversarial
+    robustness verification via inducing ReLU stability", ICLR 2019.
+
+    """
+
+    width: Annotated[int, Field(ge=1)] = 16
+    feature_size: Annotated[int, Field(ge=1)] = 128
+
+    def build(self, task: Task) -> nn.Module:
+        """Return the network for the task's images (channels, height, width)."""
+        shape = task.input_shape
+        if len(shape) != 3 or min(shape[1:]) < 4:
+            raise ValueError(
+                f"strided_cnn: received inputs of shape {shape} from {task.name}; accepted are "
+                "images (channels, height, width) of at least 4×4 pixels; use mlp for vectors"
+            )
+        channels, height, width = shape
+        return Features(
+            Normalize(task.train.x),
+            nn.Conv2d(channels, self.width, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(self.width, 2 * self.width, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(2 * self.width * (height // 4) * (width // 4), self.feature_size),
+            nn.ReLU(),
+            feature_size=self.feature_size,
+        )
