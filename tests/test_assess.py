@@ -89,7 +89,7 @@ class TestFailures:
         [
             ("error", "RuntimeError: no luck"),
             ("error when asked", "RuntimeError: no luck"),
-            ("shape", "received candidates (1, 2) of a batch (2, 2)"),
+            ("shape", "received a candidate (1, 2)"),
             ("nan", "predictions under it are not finite"),
             ("infinite prediction", "predictions under it are not finite"),
             ("nothing", "ValueError: received"),

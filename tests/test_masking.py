@@ -185,7 +185,7 @@ def test_tolerance_is_one_sample_of_a_hundred_whatever_the_accuracy():
 
 NEEDS = {
     "white_box_wins": {"transfer", "square"},
-    "monotone_in_epsilon": {"pgd", "ifgsm", "exact", "averaged", "longer"},
+    "monotone_in_epsilon": {"pgd", "ifgsm", "exact", "averaged", "longer", "unbounded"},
     "monotone_in_steps": {"pgd"},
     "unbounded_breaks": {"unbounded"},
     "exact_adds_nothing": {"exact"},
@@ -204,11 +204,17 @@ def test_without_its_attacks_a_check_is_not_measured(name: str):
         assert flag.evidence == "its attacks were not run, or do not apply"
 
 
-def test_a_curve_of_one_point_cannot_be_monotone():
-    curves = {"pgd": {(0.1, 10): 0.5}}
-    found = flags(curves)
-    assert found["monotone_in_epsilon"].verdict == "not measured"
-    assert found["monotone_in_steps"].verdict == "not measured"
+def test_single_point_is_compared_with_samples_that_are_not_attacked():
+    for accuracy, verdict in ((0.5, "pass"), (0.97, "fail")):
+        found = flags({"pgd": {(0.1, 10): accuracy}})
+        assert found["monotone_in_epsilon"].verdict == verdict
+        assert found["monotone_in_steps"].verdict == "not measured"
+
+
+def test_unbounded_attack_counts_beside_a_headline_in_another_norm():
+    for left, verdict in ((0.0, "pass"), (0.1, "fail")):
+        found = flags(changed("unbounded", {(1.0, 10): left}), norm="l2")
+        assert found["unbounded_breaks"].verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -229,7 +235,8 @@ def test_check_that_does_not_apply_says_why(name: str, options: dict[str, Any], 
 @pytest.mark.parametrize("options", [{"norm": "l2"}, {"units": "normalised"}])
 def test_attacks_in_another_ball_are_not_compared(options: dict[str, Any]):
     found = flags(changed("transfer", {(0.1, 10): 0.0}), **options)
-    assert {flag.verdict for name, flag in found.items() if name != "gradients_exist"} == {
+    anywhere = ("gradients_exist", "unbounded_breaks")
+    assert {flag.verdict for name, flag in found.items() if name not in anywhere} == {
         "not measured"
     }
 

@@ -161,7 +161,22 @@ class TestHeadline:
             "jointly": "31.0",
             "one at a time": "32.0",
             "strongest attack": "pgd (35.0)",
+            "failed checks": "–",
         }
+
+    def test_failed_checks_are_counted_over_repetitions(self):
+        verdicts = [("fail", "pass"), ("fail", "fail"), ("pass", "pass")]
+        rows = [
+            ("digits", "mlp", "softmax", "natural", repetition, name, verdict, "")
+            for repetition, pair in enumerate(verdicts)
+            for name, verdict in zip(("white_box_wins", "gradients_exist"), pair, strict=True)
+        ]
+        flags = pd.DataFrame(rows, columns=FLAG_COLUMNS)
+        board = robustness(frame(softmax=SOFTMAX))
+        found = headline(board, flags)["failed checks"].item()
+        assert found == "white_box_wins 2/3, gradients_exist 1/3"
+        flags["verdict"] = "pass"
+        assert headline(board, flags)["failed checks"].item() == "none"
 
     def test_interval_stands_beside_the_mean(self):
         values = [0.90, 0.91, 0.92, 0.93, 0.94]
@@ -279,7 +294,7 @@ class TestVerdicts:
         assert "Its gradient hides something" in found
         assert "No check found" not in found
         assert (
-            "PGD of more steps, or APGD, broke more than PGD (1 of 1 repetitions; first: a); "
+            "PGD of more steps, or APGD, broke more than PGD (1 of 1 repetitions; first: a). "
             in found
         )
         assert "More than 1 % of the samples had an exactly zero gradient (1 of 1" in found
@@ -396,7 +411,7 @@ class TestReport:
         assert printed.exit_code == 0
         report = write_report(results)
         markdown = report.files[0].read_text()
-        table = headline(report.robustness, NO_FLAGS)
+        table = report.headline
         for said in (printed.output, markdown):
             assert all(line in said for line in report.verdicts)
             assert all(column in said for column in table.columns)
