@@ -116,7 +116,7 @@ def assess(
         name: of the split that they are from.
         robustness: the attacks, and the ball of the worst case.
         batch_size: samples of a batch.
-        seeds: a stream for each attack and batch, the same for every method.
+        seeds: a stream for each kind of attack and batch, the same for every method.
         on_attack: called with the label of each attack before it runs.
 
     """
@@ -146,7 +146,7 @@ def assess(
                 searched = True
                 for case, candidates in zip(worst, checked, strict=True):
                     for candidate in candidates:
-                        case.add(attack, candidate)
+                        case.add(planned.label, attack, candidate)
     if searched:
         found.metrics += measure_worst(worst, robustness, target, name)
         found.arrays |= keep_images(WORST, [case.checked() for case in worst])
@@ -181,7 +181,7 @@ def _attempt(
             return AttackRun(planned.label, "skipped", reason), []
         checked = []
         for number, batch in enumerate(batches):
-            torch.manual_seed(seeds.integer(f"attack {planned.label}", number))
+            torch.manual_seed(seeds.integer(f"attack {planned.attack.name}", number))
             checked.append(
                 [
                     _check(target, attack, candidate, batch)

@@ -1,6 +1,6 @@
 """The numbers of an attack: accuracy, distances, and the images that figures show."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 CLEAN = "none"
 WORST = "worst case"
-RESERVED = (CLEAN, WORST)
-"""Labels that no attack may have: of the clean samples, and of all attacks together."""
+BY_GRADIENTS = "by its own gradient"
+RESERVED = (CLEAN, WORST, BY_GRADIENTS)
+"""Labels that no attack may have: of the clean samples, of all attacks, of those by gradients."""
 _KEPT = 32
 _SHOWN = 8
 _NEIGHBORS = 5
@@ -150,36 +151,37 @@ def measure_worst(
 ) -> list[Metric]:
     """Return the accuracy in the worst case at each radius, and more at that of the headline.
 
-    There all samples take their worst candidate at once, predicted jointly and one at a time.
+    There all samples take their worst candidate at once, predicted jointly and one at a time; and
+    each attack has the accuracy that it leaves in that ball, what it found elsewhere moved into it.
     """
-    found = list(_worst(worst, robustness.epsilon))
+    headline = robustness.epsilon or 0.0
+    found = [
+        (label, "robust_accuracy", radius, [getattr(case, name)[radius] for case in worst])
+        for label, name in ((WORST, "right"), (BY_GRADIENTS, "right_by_gradients"))
+        for radius in worst[0].right
+    ]
+    found.append((WORST, "joint_accuracy", headline, [case.checked().right() for case in worst]))
+    found.append((WORST, "single_accuracy", headline, [case.one_at_a_time() for case in worst]))
+    found += [
+        (label, "headline_accuracy", headline, [case.by_attack[label] for case in worst])
+        for label in worst[0].by_attack
+    ]
     if robustness.units == "normalised":
         scale = target.deviation.mean().double()
-        found += [("input_epsilon", radius, radius * scale[None]) for radius in worst[0].right]
+        found += [(WORST, "input_epsilon", r, [r * scale[None]]) for r in worst[0].right]
     return [
         Metric(
-            name,
+            metric,
             split,
-            float(right.double().mean()),
-            len(right),
-            WORST,
+            float(torch.cat(parts).double().mean()),
+            sum(map(len, parts)),
+            label,
             robustness.norm,
             "epsilon",
             radius,
         )
-        for name, radius, right in found
+        for label, metric, radius, parts in found
     ]
-
-
-def _worst(
-    worst: Sequence["WorstCase"], headline: float | None
-) -> Iterator[tuple[str, float, Tensor]]:
-    for radius in worst[0].right:
-        yield "robust_accuracy", radius, torch.cat([case.right[radius] for case in worst])
-    if headline is None:
-        return
-    yield "joint_accuracy", headline, torch.cat([case.checked().right() for case in worst])
-    yield "single_accuracy", headline, torch.cat([case.one_at_a_time() for case in worst])
 
 
 def keep_images(label: str, parts: Sequence[Checked]) -> dict[str, np.ndarray[Any, Any]]:

@@ -10,7 +10,7 @@ from lapbench.progress import Progress
 from lapbench.records import Plan, PlannedCell, ResultsFolder
 from lapbench.report import Report, write_report
 from lapbench.runner import make_plan, pending, run_cells, select
-from lapbench.sources import with_sources
+from lapbench.sources import check_sources, with_sources
 from lapbench.suite import load_suite
 
 
@@ -62,6 +62,7 @@ def prepare(
     plan = make_plan(chosen, device)
     selected = with_sources(select(plan, methods, datasets, training), plan)
     folder = ResultsFolder(results or Path("results", chosen.name))
+    check_sources(selected, plan, folder)
     return Job(plan, folder, selected, pending(selected, folder, retry))
 
 

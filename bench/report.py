@@ -22,7 +22,8 @@ from lapbench.reports.leaderboard import (
     unfinished,
 )
 from lapbench.reports.results import Results
-from lapbench.reports.robustness import each_attack, headline, robustness, verdicts
+from lapbench.reports.robustness import each_attack, headline, robustness
+from lapbench.reports.verdicts import verdicts
 
 EXPLAINED = {
     "outer_accuracy": "accuracy on V_out, which is training accuracy of methods that train on it, "

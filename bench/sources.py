@@ -18,7 +18,7 @@ def name_sources(suite: str, cells: Sequence[tuple[Cell, str]]) -> list[Cell]:
     """Return cells that name the keys of those whose models their attacks use.
 
     A name is that of a method, which stands for the cell with the same task, backbone, training and
-    repetition; or the key of any record. A cell that is a source itself has none.
+    repetition; or the key of any record. A cell that is a source takes none from other methods.
 
     Args:
         suite: its name, for messages.
@@ -34,11 +34,20 @@ def name_sources(suite: str, cells: Sequence[tuple[Cell, str]]) -> list[Cell]:
         if cell.method.name in needed:
             keys.setdefault((cell.method.name, _setting(cell)), []).append(cell.key(digest))
     return [
-        cell
-        if cell.method.name in needed
-        else replace(cell, sources={name: _key(suite, cell, name, keys) for name in _needs(cell)})
+        replace(
+            cell,
+            sources={
+                name: _key(suite, cell, name, keys)
+                for name in _needs(cell)
+                if _is_key(name) or cell.method.name not in needed
+            },
+        )
         for cell, _ in cells
     ]
+
+
+def _is_key(name: str) -> bool:
+    return len(name) == _KEY_LENGTH and set(name) <= set("0123456789abcdef")
 
 
 def _needs(cell: Cell) -> list[str]:
@@ -61,7 +70,7 @@ def _setting(cell: Cell) -> str:
 
 
 def _key(suite: str, cell: Cell, name: str, keys: dict[tuple[str, str], list[str]]) -> str:
-    if len(name) == _KEY_LENGTH and set(name) <= set("0123456789abcdef"):
+    if _is_key(name):
         return name
     found = keys.get((name, _setting(cell)), [])
     if len(found) != 1:
@@ -85,14 +94,36 @@ def with_sources(selected: Sequence[PlannedCell], plan: Plan) -> list[PlannedCel
     return list(ordered.values())
 
 
+def check_sources(cells: Sequence[PlannedCell], plan: Plan, folder: ResultsFolder) -> None:
+    """Refuse a source given by its key that is not in the folder, or has no trained model.
+
+    Raises:
+        LapbenchError: naming the key and what is accepted.
+
+    """
+    planned = {each.key for each in plan.cells}
+    given = {key for cell in cells for key in cell.cell.sources.values() if key not in planned}
+    for key in sorted(given):
+        if not folder.record_path(key).is_file() or folder.read_record(key).status != "ok":
+            raise LapbenchError(
+                f"a transfer attack has the source {key}, which is no record with a trained model "
+                f"in {folder.path}; accepted are those in records/ whose status is ok"
+            )
+
+
 def sources_of(cell: Cell, folder: ResultsFolder) -> Sources:
     """Return what loads the models that a cell's attacks use, from the folder of its results."""
 
     def load(name: str) -> Model | str:
         if name not in cell.sources:
             return "other cells take their transfer attacks from it"
+        if not folder.record_path(cell.sources[name]).is_file():
+            raise LapbenchError(f"source {name!r} of the transfer attack has no record yet")
         try:
-            return load_model(cell.sources[name], folder.path).to(cell.device)
+            record = folder.read_record(cell.sources[name])
+            if record.status in ("diverged", "skipped"):
+                return f"its source {record.key} is {record.status}: {record.reason}"
+            return load_model(record.key, folder.path).to(cell.device)
         except LapbenchError as error:
             raise LapbenchError(f"source {name!r} of the transfer attack: {error}") from error
 

@@ -83,7 +83,8 @@ def _contradictions(robustness: Robustness) -> list[str]:
             )
     elif not any(attack.epsilons[0] <= robustness.epsilon for attack in balls):
         found.append(
-            f"robustness.epsilon: received {robustness.epsilon:g} ({robustness.norm}, units of the "
-            f"{robustness.units}); no attack searches within it; add one of such norm and units"
+            f"robustness.epsilon: received {robustness.epsilon:g} ({robustness.norm}, "
+            f"{robustness.units} units); no attack searches within it; add one of such norm and "
+            "units"
         )
     return found

@@ -22,6 +22,8 @@ class WorstCase:
 
     Attributes:
         right: by radius, whether each sample of known class is right under every attack.
+        right_by_gradients: likewise, under the attacks that follow the model's own gradient.
+        by_attack: by the label of each attack, which stay right in the ball of the headline.
 
     """
 
@@ -31,23 +33,32 @@ class WorstCase:
         self._target, self._batch, self._about = target, batch, about
         clean = Checked.unattacked(target, batch)
         self.right = {radius: clean.right() for radius in radii}
+        self.right_by_gradients = {radius: clean.right() for radius in radii}
+        self.by_attack: dict[str, Tensor] = {}
         self._x, self._margin = batch.x.clone(), margins(clean.log_probabilities, batch.y)
 
-    def add(self, attack: Attack, found: Checked) -> None:
+    def add(self, label: str, attack: Attack, found: Checked) -> None:
         """Count what an attack made of the batch; a change of the model does not count."""
         if found.changed_model:
             return
         within = isinstance(attack, BallAttack) and self._about.is_ball_of(attack)
         for radius in self.right:
-            if within and found.level.value <= radius:
-                self._count(radius, found)
+            if within and found.level.value == radius:
+                self._count(radius, label, attack, found)
             elif not within:
                 ball = self._target.ball(self._batch.x, radius, self._about.norm, self._about.units)
-                self._count(radius, self._predict(ball.project(found.x)))
+                self._count(radius, label, attack, self._predict(ball.project(found.x)))
 
-    def _count(self, radius: float, found: Checked) -> None:
-        self.right[radius] &= found.right()
-        if radius == self._about.epsilon:
+    def _count(self, radius: float, label: str, attack: Attack, found: Checked) -> None:
+        """Count what lies in the ball of a radius, and so in all larger ones."""
+        headline, right = self._about.epsilon, found.right()
+        for larger in self.right:
+            if larger >= radius:
+                self.right[larger] &= right
+                if attack.follows_own_gradient:
+                    self.right_by_gradients[larger] &= right
+        if headline is not None and radius <= headline:
+            self.by_attack[label] = right & self.by_attack.get(label, right)
             margin = margins(found.log_probabilities, self._batch.y)
             smaller = margin < self._margin
             self._margin = torch.where(smaller, margin, self._margin)

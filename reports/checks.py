@@ -6,51 +6,54 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Check:
-    """What it means that a check passes, and that it fails.
+    """What a check asks, and what its failure says.
 
-    A failure says that the gradient is hidden, or that the budget of the attack is too small for
-    the accuracy under it to be that under any attack.
+    A failure puts in doubt the gradient, which may be hidden, or the budget of the attack, which
+    may be too small for the accuracy under it to be that under any attack.
     """
 
-    passes: str
+    asks: str
     fails: str
     doubts: Literal["gradient", "budget"] = "gradient"
 
 
 CHECKS = {
     "white_box_wins": Check(
-        "no transfer or black-box attack broke more than its own gradient did",
-        "a transfer or black-box attack broke more than its own gradient did",
+        "whether transfer or black-box attacks break more than all by its own gradient together",
+        "a transfer or black-box attack broke more than all by its own gradient together",
     ),
     "monotone_in_epsilon": Check(
-        "accuracy fell as ε grew",
+        "whether accuracy falls as ε grows",
         "a larger ε left more of it right",
     ),
     "monotone_in_steps": Check(
-        "accuracy fell as steps were added",
+        "whether accuracy falls as steps are added",
         "further steps of an attack left more of it right",
     ),
     "unbounded_breaks": Check(
-        "without a bound on ε at most 2 % stayed right",
-        "even without a bound on ε more than 2 % stayed right",
+        "whether a single attack without a bound on ε leaves at most 2 %",
+        "no single attack without a bound on ε left 2 % or less",
     ),
     "gradients_exist": Check(
-        "at most 1 % of the samples had an exactly zero gradient",
+        "whether its gradient is exactly zero for some samples",
         "more than 1 % of the samples had an exactly zero gradient",
     ),
     "exact_adds_nothing": Check(
-        "the exact gradient broke no more than the surrogate",
+        "whether the exact gradient breaks more than the surrogate",
         "the exact gradient broke more than the surrogate",
     ),
     "steps_add_nothing": Check(
-        "PGD of more steps, and APGD, broke no more than PGD",
+        "whether PGD of more steps, or APGD, breaks more than PGD",
         "PGD of more steps, or APGD, broke more than PGD",
         doubts="budget",
     ),
     "base_sets_add_nothing": Check(
-        "averaging the gradient over base sets broke no more",
+        "whether averaging the gradient over base sets breaks more",
         "averaging the gradient over base sets broke more",
         doubts="budget",
     ),
 }
 """By the name of the check. One point is tolerated, two where the budget is in doubt."""
+
+NEEDED = ("white_box_wins", "unbounded_breaks", "steps_add_nothing")
+"""Without failures, these must have been made before the worst case is more than a bound."""

@@ -177,7 +177,7 @@ class TestNumbers:
         rows = {
             (m.attack, m.norm, m.parameter, m.level, m.steps, m.count, m.split)
             for m in found.metrics
-            if m.attack == "shift"
+            if m.attack == "shift" and m.metric != "headline_accuracy"
         }
         assert rows == {("shift", "l2", "epsilon", level, 1, 6, "test") for level in (0.1, 0.5)}
 
@@ -236,11 +236,12 @@ def test_numbers_do_not_depend_on_the_other_attacks():
         assert numbers(i) == {label: expected}
 
 
-def test_random_numbers_are_those_of_label_batch_and_repetition():
+def test_random_numbers_are_those_of_the_kind_of_attack_and_the_batch():
+    """So that two entries of one kind, such as PGD by another gradient, are compared in pairs."""
     drawn = assessed(POINTS, plan("random", epsilons=[0.5]), batch_size=3)
     same = assessed(POINTS, plan("random", epsilons=[0.5]), batch_size=3)
     other = assessed(POINTS, plan("random", "other", epsilons=[0.5]), batch_size=3)
-    assert kept(drawn, "random") == kept(same, "random") != kept(other, "other")
+    assert kept(drawn, "random") == kept(same, "random") == kept(other, "other")
     change = np.array(kept(drawn, "random")) - POINTS.x[:, 0].numpy()
     assert change[:3] != pytest.approx(change[3:])
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from toy_attacks import Toy, first, plan, samples
 
 from lapbench.assess import Assessment, assess, attacked_split
-from lapbench.attacked import CLEAN
+from lapbench.attacked import BY_GRADIENTS, CLEAN
 from lapbench.attacks._target import Target
 from lapbench.cells import PlannedAttack, Robustness
 from lapbench.datasets._task import Task
@@ -23,7 +23,7 @@ from lapbench.reports.checks import CHECKS
 from lapbench.seeds import Seeds
 
 PGD = plan("pgd", epsilons=[0.1, 0.2], steps=[5, 10])
-IFGSM = plan("ifgsm", epsilons=[0.1, 0.2])
+IFGSM = plan("ifgsm", epsilons=[0.1, 0.2], step_size=0.05)
 FGSM = plan("fgsm", epsilons=[0.1, 0.2])
 TRANSFER = plan("transfer", epsilons=[0.1, 0.2], steps=[10])
 SQUARE = plan("square", epsilons=[0.1, 0.2], queries=10)
@@ -72,6 +72,9 @@ def flags(
         Metric("zero_own_gradient", "test", zero, 100, CLEAN),
         Metric("zero_exact_gradient", "test", 1.0, 100, CLEAN),
     ]
+    for epsilon, value in by_gradients(curves).items():
+        level = (BY_GRADIENTS, "linf", "epsilon", epsilon)
+        metrics.append(Metric("robust_accuracy", "test", value, 100, *level))
     for label, points in curves.items():
         for (epsilon, steps), value in points.items():
             level = (label, "linf", "epsilon", epsilon, steps)
@@ -82,6 +85,19 @@ def flags(
     return {flag.name: flag for flag in found}
 
 
+def by_gradients(curves: Curves) -> dict[float, float]:
+    """What all attacks by the model's own gradient leave together, at the least."""
+    found: dict[float, float] = {}
+    for label, points in curves.items():
+        if label not in ("transfer", "square", "exact"):
+            for epsilon, steps in sorted(points):
+                last = max(s for e, s in points if e == epsilon)
+                if steps == last:
+                    value = points[epsilon, steps]
+                    found[epsilon] = min(value, found.get(epsilon, 1.0))
+    return found
+
+
 def changed(label: str, points: dict[tuple[float, int], float]) -> Curves:
     return {**GOOD, label: {**GOOD[label], **points}}
 
@@ -90,7 +106,7 @@ def test_every_check_is_made_and_explained():
     assert list(flags(GOOD)) == list(CHECKS)
     assert list(flags({})) == list(CHECKS)
     for check in CHECKS.values():
-        assert check.passes != check.fails
+        assert check.asks != check.fails
 
 
 def test_good_numbers_pass_every_check():
@@ -107,13 +123,13 @@ def test_good_numbers_pass_every_check():
             "white_box_wins",
             "transfer",
             {(0.2, 10): 0.27},
-            "ε = 0.2: 29.0% by gradients, 27.0% by tran",
+            "ε = 0.2: 29.0% by its gradient, 27.0% by tran",
         ),
         (
             "white_box_wins",
             "square",
             {(0.1, 10): 0.5},
-            "ε = 0.1: 59.0% by gradients, 50.0% by squ",
+            "ε = 0.1: 59.0% by its gradient, 50.0% by squ",
         ),
         ("monotone_in_epsilon", "pgd", {(0.2, 10): 0.62}, "pgd: 60.0% at ε = 0.1, 62.0% at 0.2"),
         ("monotone_in_epsilon", "ifgsm", {(0.2, 20): 0.7}, "ifgsm: 61.0% at ε = 0.1, 70.0% at 0.2"),
@@ -142,8 +158,8 @@ def test_check_fails_with_the_numbers_behind_it(
 def test_every_failure_is_evidence():
     flag = flags(changed("transfer", {(0.1, 10): 0.2, (0.2, 10): 0.1}))["white_box_wins"]
     assert flag.evidence == (
-        "ε = 0.1: 59.0% by gradients, 20.0% by transfer; "
-        "ε = 0.2: 29.0% by gradients, 10.0% by transfer"
+        "ε = 0.1: 59.0% by its gradient, 20.0% by transfer; "
+        "ε = 0.2: 29.0% by its gradient, 10.0% by transfer"
     )
 
 

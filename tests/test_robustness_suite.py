@@ -56,15 +56,15 @@ NOWHERE = "0123456789abcdef"
         ((FGSM + TRANSFER, 'attacks = "fgsm"\n'), "robustness.attacks: received 'fgsm'; accepted"),
         (
             ("epsilon = 0.3", "epsilon = 0.05"),
-            "robustness.epsilon: received 0.05 (linf, units of the input); no attack sea",
+            "robustness.epsilon: received 0.05 (linf, input units); no attack sea",
         ),
         (
             ("epsilon = 0.3", 'epsilon = 0.3\nnorm = "l2"'),
-            "robustness.epsilon: received 0.3 (l2, units of the input); no attack sea",
+            "robustness.epsilon: received 0.3 (l2, input units); no attack sea",
         ),
         (
             ("epsilon = 0.3", 'epsilon = 0.3\nunits = "normalised"'),
-            "robustness.epsilon: received 0.3 (linf, units of the normalised); no attack sea",
+            "robustness.epsilon: received 0.3 (linf, normalised units); no attack sea",
         ),
         (("epsilon = 0.3\n", ""), "robustness.epsilon: missing"),
         (("epsilon = 0.3", "epsilon = 0"), "robustness.epsilon: received 0; it should be greater"),

@@ -89,6 +89,15 @@ def test_what_was_found_elsewhere_is_moved_into_the_ball_and_predicted_again(att
     assert found.arrays[f"attacked x: {WORST}"][0, 0] == pytest.approx(0.5)
 
 
+def test_what_was_moved_into_a_ball_counts_in_the_larger_ones_too():
+    """The ball of 0.5 moves it into the pit, that of 0.9 beyond."""
+    jump = plan("anywhere", shifts=[[-FAR]])
+    found = assessed(ONE, shift([0.0], epsilons=[0.5, 0.9]), jump, score=pit)
+    assert values(found, WORST) == {0.5: 0, 0.9: 0}
+    assert values(found, "anywhere", "headline_accuracy") == {0.5: 0}
+    assert values(found, "shift", "headline_accuracy") == {0.5: 1}
+
+
 def test_what_is_wrong_only_outside_of_the_ball_does_not_count():
     found = assessed(ONE, RIGHT, plan("anywhere", shifts=[[-FAR]]))
     assert values(found, "anywhere") == {2.0: 0}

@@ -85,6 +85,11 @@ class Attack(ABC):
     changes_model: ClassVar[bool] = False
     """Whether it acts on the model, of which nothing may then be computed in advance."""
 
+    @property
+    def follows_own_gradient(self) -> bool:
+        """Whether it follows the gradient that the model trains with."""
+        return self.knowledge == "white box" and getattr(self, "gradient", "own") == "own"
+
     version: ClassVar[int] = 1
     """Raised by hand when the same budget gives other results."""
 

@@ -78,8 +78,9 @@ class Target:
         """Return the gradient of Σ_i −log p(y_i) in x (n, …), over the samples with y != −1.
 
         Where predictions depend on the batch, that of a sample includes what it does to others.
-        With ``base_sets`` > 1 it is the mean over so many drawn base sets (expectation over
-        transformations). A prediction that cannot be differentiated has the gradient 0.
+        With ``base_sets`` > 1 it is the mean over so many base sets, its own and others that are
+        drawn (expectation over transformations). A prediction that cannot be differentiated has the
+        gradient 0.
 
         """
         models = self._base_sets(base_sets) if base_sets > 1 else [self._fixed]
@@ -115,13 +116,13 @@ class Target:
         return self.model.redrawn(self.task, self._seeds.stream("base sets", 0)) is not None
 
     def _base_sets(self, count: int) -> list[Model]:
-        while len(self._redrawn) < count:
+        while len(self._redrawn) < count - 1:
             rng = self._seeds.stream("base sets", len(self._redrawn))
             other = self.model.redrawn(self.task, rng)
             if other is None:
                 raise ValueError(f"{type(self.model).__name__} has no base set to draw anew")
             self._redrawn.append(other.fixed())
-        return self._redrawn[:count]
+        return [self._fixed, *self._redrawn[: count - 1]]
 
     @staticmethod
     def _predict(model: Model, x: Tensor, gradient: Gradient) -> Tensor:

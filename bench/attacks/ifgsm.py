@@ -29,7 +29,7 @@ class IFGSM(GradientAttack):
 
     """
 
-    step_size: Positive = 0.05
+    step_size: Positive
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield the batch after each quarter of the steps, for each ε."""
