@@ -19,7 +19,8 @@ def attack_conditions(plan: Plan) -> Iterator[str]:
         yield (
             f"Attacked: at most {about.samples} samples in the proportions of the classes, the "
             "same in every repetition, in fixed batches that no sample leaves; every candidate is "
-            "clipped to ball and bounds and predicted again. What is left to chance is a mean over draws."
+            "clipped to ball and bounds and predicted again. What is left to chance is a mean over "
+            "draws."
         )
         if about.epsilon:
             yield (
