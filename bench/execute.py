@@ -80,7 +80,11 @@ def failed_record(planned: PlannedCell, reason: str) -> Record:
     )
 
 
-def execute(planned: PlannedCell, watch: Watch, sources: Sources) -> Outcome:
+def execute(
+    planned: PlannedCell,
+    watch: Watch = NOBODY,
+    sources: Sources = lambda name: f"there is no model {name!r} here",
+) -> Outcome:
     """Run a cell and return what came of it; an exception becomes a failed record.
 
     Only KeyboardInterrupt and SystemExit pass. ``sources`` gives the models of other cells.

@@ -166,9 +166,11 @@ class TestTargets:
     def test_gradient_over_base_sets_is_the_mean_of_single_ones(self):
         target, seeds = target_of("gll"), trained("gll")[2]
         batch, single = batch_of(target.task), []
-        for number in range(3):
-            rng = seeds.stream("base sets", number)
-            model = target.model.redrawn(target.task, rng)
+        others = [
+            target.model.redrawn(target.task, seeds.stream("base sets", number))
+            for number in range(2)
+        ]
+        for model in (target.model, *others):
             assert model is not None
             x = batch.x.clone().requires_grad_()
             known = batch.y >= 0

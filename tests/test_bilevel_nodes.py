@@ -56,7 +56,7 @@ def cell(**options: Any) -> Cell:
 
 def run(described: Cell) -> Outcome:
     planned = PlannedCell(key="0" * 16, gradient="implicit", cell=described)
-    return execute(planned, lambda _: None)
+    return execute(planned)
 
 
 class TestSelection:

@@ -29,7 +29,7 @@ def node_cell(name: str, **options: Any) -> Cell:
 
 
 def run(cell: Cell) -> Outcome:
-    return execute(PlannedCell("key", "exact", cell), lambda _: None)
+    return execute(PlannedCell("key", "exact", cell))
 
 
 @cache

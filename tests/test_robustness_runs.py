@@ -14,6 +14,7 @@ from running import comparable
 from lapbench import discovery
 from lapbench import parallel as parallel_module
 from lapbench.cli import main
+from lapbench.errors import LapbenchError
 from lapbench.job import Job, prepare
 from lapbench.records import Record
 
@@ -36,7 +37,7 @@ class TestRun:
         assert gll.timing is not None
         assert set(gll.timing.attacks) == {"fgsm", "transfer"}
         labels = {metric.attack for metric in gll.metrics}
-        assert labels == {"", "none", "fgsm", "transfer", "worst case"}
+        assert labels == {"", "none", "fgsm", "transfer", "worst case", "by its own gradient"}
         assert {m.count for m in gll.metrics if m.attack} == {20}
 
     def test_attacks_leave_the_trained_model_and_its_numbers_as_they_are(
@@ -87,32 +88,19 @@ class TestSourceByKey:
         assert statuses(by_key) == {"fgsm": "ok", "transfer": "ok"}
         assert by_key.metrics == by_name.metrics
 
-    def test_missing_source_is_a_failed_attack_that_is_tried_again(
-        self, finished: Job, tmp_path: Path
-    ):
-        results = tmp_path / "results"
-        key = record_of(finished, "softmax").key
-        path = self.suite(tmp_path, key)
-        job = run(path, results, methods="gll")
-        record = record_of(job, "gll")
-        assert record.status == "ok"
-        assert statuses(record) == {"fgsm": "ok", "transfer": "failed"}
-        failed = record.attacks[1]
-        assert f"source '{key}' of the transfer attack: 0 records" in str(failed.reason)
-        assert "Traceback" in str(failed.traceback)
-        assert job.failed() == job.selected
-        fgsm, whole = (
-            [metric for metric in found.metrics if metric.attack == "fgsm"]
-            for found in (record, record_of(finished, "gll"))
-        )
-        assert fgsm == whole
+    def test_missing_source_is_refused_before_anything_runs(self, tmp_path: Path):
+        with pytest.raises(LapbenchError, match="source 0123456789abcdef, which is no record"):
+            prepare(self.suite(tmp_path, "0123456789abcdef"), results=tmp_path / "results")
 
-        assert not prepare(path, results=results, methods="gll", retry=False).missing
-        assert len(prepare(path, results=results, methods="gll").missing) == 1
-        run(attacked(tmp_path), results, methods="softmax")
-        again = run(self.suite(tmp_path, key), results, methods="gll")
-        assert statuses(record_of(again, "gll")) == {"fgsm": "ok", "transfer": "ok"}
-        assert not again.failed()
+
+def test_source_that_diverged_leaves_the_attack_out_for_good(tmp_path: Path, plugins: None):  # noqa: ARG001
+    path = attacked(tmp_path, ["exploding", "softmax"], ATTACKED + 'source = "exploding"\n')
+    job = run(path, tmp_path / "results")
+    record = record_of(job, "softmax")
+    assert statuses(record) == {"fgsm": "ok", "transfer": "skipped"}
+    assert "is diverged: epoch 1: the loss is nan" in str(record.attacks[1].reason)
+    assert not job.failed()
+    assert not prepare(path, results=tmp_path / "results").missing
 
 
 def test_failed_source_fails_the_attack_and_the_command(
