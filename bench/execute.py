@@ -24,9 +24,9 @@ from lapbench.methods._protocol import Model
 from lapbench.methods._smoothness import Power, smoothness_by_depth
 from lapbench.methods.graph import NonFiniteError
 from lapbench.provenance import provenance
-from lapbench.records import SCHEMA, PlannedCell, Record, ResultsFolder, Timing
+from lapbench.records import SCHEMA, PlannedCell, Record, ResultsFolder
 from lapbench.sources import sources_of
-from lapbench.timing import StepClock, time_stages
+from lapbench.timing import StepClock, Timing, time_stages
 from lapbench.train import DivergedError, Epoch, Recipe, train
 
 _SMOOTHNESS_BATCH = 100

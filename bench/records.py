@@ -19,6 +19,7 @@ from lapbench.errors import LapbenchError
 from lapbench.evaluate import Metric
 from lapbench.masking import Flag
 from lapbench.provenance import Provenance
+from lapbench.timing import Timing
 
 SCHEMA = 3
 
@@ -32,23 +33,6 @@ class RecordError(LapbenchError):
 
 class DamagedRecordError(RecordError):
     """A file is cut off or changed by hand, so that it cannot be read."""
-
-
-@dataclass(frozen=True, config=STRICT)
-class Timing:
-    """Seconds of training in all (validation included), of steps, of stages, and of attacks.
-
-    Phases and steps are those of ``StepClock``, none where nothing was trained; stages those of
-    ``time_stages`` over ``training_samples``.
-    """
-
-    training_seconds: float
-    phases: list[str]
-    step_seconds: list[float]
-    softmax_step_seconds: list[float]
-    stages: dict[str, list[float]] = field(default_factory=dict)
-    training_samples: int = 0
-    attacks: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -1,12 +1,13 @@
 """Time of a training step, beside that of softmax in the same process, and of its stages."""
 
 import time
-from dataclasses import replace
+from dataclasses import field, replace
 from statistics import median
 
 import torch
+from pydantic.dataclasses import dataclass
 
-from lapbench.cells import Cell, Component, Method
+from lapbench.cells import STRICT, Cell, Component, Method
 from lapbench.datasets._task import Task
 from lapbench.methods._protocol import Model
 from lapbench.train import Step, make_optimizer, take_step
@@ -15,6 +16,23 @@ _WARM_UP = 3
 _WARMED_BELOW = 5_000
 _REPEATED_UP_TO = 15_000
 _REPEATS = 3
+
+
+@dataclass(frozen=True, config=STRICT)
+class Timing:
+    """Seconds of training in all (validation included), of steps, of stages, and of attacks.
+
+    Phases and steps are those of ``StepClock``, none where nothing was trained; stages those of
+    ``time_stages`` over ``training_samples``.
+    """
+
+    training_seconds: float
+    phases: list[str]
+    step_seconds: list[float]
+    softmax_step_seconds: list[float]
+    stages: dict[str, list[float]] = field(default_factory=dict)
+    training_samples: int = 0
+    attacks: dict[str, float] = field(default_factory=dict)
 
 
 class StepClock:
