@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from textwrap import fill
 from typing import Any
 
 import pandas as pd
@@ -97,3 +98,10 @@ def add_legend(figure: Figure, styles: Styles) -> None:
 def legend_width(styles: Styles) -> float:
     """Return the inches that the names of the methods take beside the panels."""
     return 0.7 + 0.085 * max(map(len, styles))
+
+
+def add_caption(figure: Figure, text: str) -> None:
+    """Write below a figure, in lines as long as it is wide."""
+    letters_an_inch = 17
+    width = int(letters_an_inch * figure.get_figwidth())
+    figure.supxlabel(fill(text, width), fontsize=7)

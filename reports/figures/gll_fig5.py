@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from lapbench.reports.figures._attacked import (
     Styles,
     accuracies,
+    add_caption,
     add_legend,
     after_last_step,
     draw_accuracy,
@@ -22,7 +23,7 @@ from lapbench.reports.results import Results, panels
 TITLES = {"fgsm": "FGSM", "ifgsm": "IFGSM", "cw-gll": "CW"}
 CAPTION = (
     "Line: mean over repetitions, after the last step. Bar: its 95 % interval by Student's t. "
-    "Methods at a level are drawn side by side.\nε = 0 and c = 0: not attacked. Scale of c: linear "
+    "Methods at a level are drawn side by side. ε = 0 and c = 0: not attacked. Scale of c: linear "
     "up to the first c, then logarithmic."
 )
 
@@ -49,7 +50,7 @@ def draw(results: Results) -> Figure | None:
         axes[0].set_title(f"{title}\n{TITLES[attacks[0]]}", loc="left", fontsize=9)
         axes[0].set_ylabel("accuracy [%]")
     add_legend(figure, styles)
-    figure.supxlabel(CAPTION, fontsize=7)
+    add_caption(figure, CAPTION)
     return figure
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from lapbench.reports.figures._attacked import (
     Styles,
+    add_caption,
     add_legend,
     after_last_step,
     legend_width,
@@ -46,10 +47,10 @@ def draw(results: Results) -> Figure | None:
         ax.set_axis_off()
     add_legend(figure, styles)
     listed = ", ".join(f"{constant:g}" for constant in constants)
-    figure.supxlabel(
+    add_caption(
+        figure,
         f"Point: means over repetitions at a c; the larger the marker, the larger c = {listed}. "
         "Distances are of all samples, in units of the input.",
-        fontsize=7,
     )
     return figure
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from lapbench.reports.figures._attacked import (
     Styles,
     accuracies,
+    add_caption,
     add_legend,
     after_last_step,
     draw_accuracy,
@@ -23,7 +24,7 @@ from lapbench.reports.robustness import WORST
 NORMS = {"linf": "ℓ∞", "l2": "ℓ₂"}
 CAPTION = (
     "Line: mean over repetitions of the accuracy on samples that are right under every attack. "
-    "Bar: its 95 % interval by Student's t.\nMethods at an ε are drawn side by side. ε = 0: not "
+    "Bar: its 95 % interval by Student's t. Methods at an ε are drawn side by side. ε = 0: not "
     "attacked. Dotted: ε of the headline. Scale: linear up to the first ε, then logarithmic."
 )
 
@@ -51,7 +52,7 @@ def draw(results: Results) -> Figure | None:
         axes[0].set_title(f"{task}, {backbone}\n{columns[0]} training", loc="left", fontsize=9)
         axes[0].set_ylabel("worst-case accuracy [%]")
     add_legend(figure, styles)
-    figure.supxlabel(CAPTION, fontsize=7)
+    add_caption(figure, CAPTION)
     return figure
 
 
