@@ -47,8 +47,8 @@ def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(mnist, "_PUBLISHED", {"train": TRAIN, "t10k": TEST})
     for part, count, first in (("train", TRAIN, 0), ("t10k", TEST, TRAIN)):
         pixels, labels = idx(images(count, first)), idx(np.arange(count) % 10)
-        (folder / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(pixels))
-        (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels))
+        (folder / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(pixels, mtime=0))
+        (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(labels, mtime=0))
     return folder
 
 
@@ -103,7 +103,7 @@ def test_without_validation_the_published_training_set_is_whole(raw: Path):  # n
 def test_each_class_has_its_share_of_every_draw(raw: Path, seed: int):
     """The classes have 21, 23, …, 39 images here."""
     labels = np.repeat(np.arange(10), np.arange(21, 40, 2))
-    (raw / f"{NAMES[1]}.gz").write_bytes(gzip.compress(idx(labels)))
+    (raw / f"{NAMES[1]}.gz").write_bytes(gzip.compress(idx(labels), mtime=0))
     share = np.bincount(labels) / TRAIN
     for validation, train_size in ((50, None), (50, 40), (75, 225), (0, 12), (283, 17)):
         loaded = task(seed, validation, train_size)
@@ -190,7 +190,11 @@ WHOLE = idx(np.arange(TRAIN) % 10)
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        (f"{NAMES[1]}.gz", gzip.compress(WHOLE)[:-20], "is no whole gzip file .*ended before"),
+        (
+            f"{NAMES[1]}.gz",
+            gzip.compress(WHOLE, mtime=0)[:-20],
+            "is no whole gzip file .*ended before",
+        ),
         (f"{NAMES[1]}.gz", WHOLE, "is no whole gzip file .*Not a gzipped file"),
         (f"{NAMES[1]}.gz", b"\x1f\x8b\x08" + bytes(90), "is no whole gzip file"),
         (NAMES[1], b"", r"bytes \(none\) of 0; accepted are 00 00 08 01"),
