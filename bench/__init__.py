@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lapbench.collect import load_records
     from lapbench.discovery import names
-    from lapbench.frame import load_records
     from lapbench.job import run
     from lapbench.models import load_model
     from lapbench.report import write_report
@@ -19,7 +19,7 @@ __all__ = ["load_model", "load_records", "names", "run", "write_report"]
 
 _HOMES = {
     "load_model": "lapbench.models",
-    "load_records": "lapbench.frame",
+    "load_records": "lapbench.collect",
     "names": "lapbench.discovery",
     "run": "lapbench.job",
     "write_report": "lapbench.report",

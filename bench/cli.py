@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,8 @@ def list_names(kind: str | None) -> None:
         click.secho(each, bold=True)
         for name in names:
             click.echo(f"  {name:<{width}}  {discovery.summary(each, name)}")
+            for line in discovery.needs(each, name):
+                click.echo(f"  {'':<{width}}  {line}")
 
 
 @main.command()
@@ -76,7 +79,7 @@ def run(
     dry_run: bool,
     no_retry: bool,
 ) -> None:
-    r"""Run SUITE (a name from `lapbench list suites`, or a TOML file) and report on it.
+    """Run SUITE (a name from `lapbench list suites`, or a TOML file) and report on it.
 
     Prints the leaderboard, and writes records, tables and figures into the results folder. Cells
     that are finished there are not run again. Exits with 1 if a cell failed, after finishing all
@@ -88,7 +91,7 @@ def run(
       lapbench run default --methods gll --seeds 2 --results try
       lapbench run robustness --jobs 2
       lapbench run my-suite.toml --dry-run
-    """
+    """  # noqa: D301 - click takes the character for "keep these lines".
     with _explained_errors():
         from rich.console import Console
 
@@ -126,18 +129,45 @@ def run(
             sys.exit(1)
 
 
-@main.command()
-@click.argument("results", type=click.Path(path_type=Path))
-@click.option("--output", type=click.Path(path_type=Path), help="Default: the results folder.")
-@click.option("--figures", metavar="NAME,…", help="Default: every figure whose data are there.")
-def report(results: Path, output: Path | None, figures: str | None) -> None:
-    r"""Write the leaderboard and figures of the folder RESULTS again, without running anything.
+class _ManyFigures(click.Command):
+    """A command whose option ``--figures`` takes all names up to the next option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Join the names, so that ``--figures a b`` and ``--figures a,b`` are the same."""
+        if "--figures" in args:
+            first = args.index("--figures") + 1
+            names = list(takewhile(lambda word: not word.startswith("-"), args[first:]))
+            if names:
+                args = [*args[:first], ",".join(names), *args[first + len(names) :]]
+        return super().parse_args(ctx, args)
+
+
+@main.command(cls=_ManyFigures)
+@click.argument("results", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Default: the results folder, if it is one; several need a folder of their own.",
+)
+@click.option(
+    "--figures",
+    metavar="NAME …",
+    help="Only these, and what to run if their data are missing; they stand after RESULTS. "
+    "Default: every figure whose data are there.",
+)
+def report(results: tuple[Path, ...], output: Path | None, figures: str | None) -> None:
+    """Write page, tables and figures of the folders RESULTS, without running anything.
+
+    The page is index.html, which needs nothing beside it. Tables come as Markdown, LaTeX and tidy
+    CSV, figures as SVG, PDF and PNG, in the size of a column. Several folders, of other machines or
+    suites, become one report; records of a cell that disagree are refused.
 
     \b
     Examples:
       lapbench report results/default
       lapbench report results/two-moons --figures gll-fig3 --output paper
-    """
+      lapbench report results/monday results/tuesday --output results/both
+    """  # noqa: D301
     with _explained_errors():
         from lapbench.report import write_report
 

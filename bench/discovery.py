@@ -60,6 +60,14 @@ def summary(kind: str, name: str) -> str:
     return (ast.get_docstring(described) or "").partition("\n")[0]
 
 
+def needs(kind: str, name: str) -> list[str]:
+    """Return the lines that say which suites a figure is drawn from; none for other kinds."""
+    if kind != "figures":
+        return []
+    text = ast.get_docstring(ast.parse(_files(kind)[name].read_text(encoding="utf-8"))) or ""
+    return "".join(text.partition("Needs:")[1:]).splitlines()
+
+
 def load(kind: str, name: str) -> Any:
     """Import and return the class of a name, or the module of a figure.
 

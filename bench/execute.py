@@ -19,6 +19,7 @@ from lapbench.cells import Cell
 from lapbench.datasets._task import Split, Task
 from lapbench.errors import LapbenchError
 from lapbench.evaluate import Metric, accuracy, evaluate, predict
+from lapbench.memory import keep_freed_memory, step_memory
 from lapbench.methods._activations import count_relus
 from lapbench.methods._protocol import Model
 from lapbench.methods._smoothness import Power, smoothness_by_depth
@@ -151,6 +152,7 @@ def _attempt(cell: Cell, record: Record, watch: Watch, sources: Sources) -> Outc
         for metric in metrics:
             if not math.isfinite(metric.value):
                 raise DivergedError(f"{metric.metric} of the trained model is {metric.value}")
+        step_bytes, softmax_step_bytes = step_memory(cell, task)
         timing = Timing(
             seconds,
             clock.phases,
@@ -159,6 +161,8 @@ def _attempt(cell: Cell, record: Record, watch: Watch, sources: Sources) -> Outc
             stages=stages,
             training_samples=len(task.train),
             attacks=found.seconds,
+            step_bytes=step_bytes,
+            softmax_step_bytes=softmax_step_bytes,
         )
         done = replace(
             record,
@@ -219,6 +223,7 @@ def _snapshot(model: Model, task: Task, epoch: Epoch) -> dict[str, np.ndarray[An
 @contextmanager
 def _reproducible(cell: Cell) -> Iterator[None]:
     """Set threads and deterministic algorithms for a cell; restore them and torch's generator."""
+    keep_freed_memory()
     if cell.device != "cpu":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()

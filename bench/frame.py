@@ -2,16 +2,16 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import pandas as pd
 
 from lapbench.cells import Cell, Component
-from lapbench.records import Plan, PlannedCell, Record, ResultsFolder
+from lapbench.records import Plan, PlannedCell, Record
+from lapbench.timing import Timing
 
 COLUMNS = [
     "task",
@@ -43,55 +43,41 @@ FLAG_COLUMNS = [
     "verdict",
     "evidence",
 ]
+_COMPARABLE_FROM = 10**6
 _UNATTACKED = {"attack": "", "norm": "", "parameter": "", "level": 0.0, "steps": 0}
 
 
-def load_records(folder: str | Path) -> pd.DataFrame:
-    """Return all numbers of a results folder as a tidy frame, one row a number.
+def tidy(
+    plan: Plan, records: Mapping[str, Record], refused: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Return the numbers of planned cells as a tidy frame; see ``load_records``.
 
-    Columns: ``task, backbone, method, training, gradient, repetition, key, status, reason, metric,
-    split, value, count``, and ``attack, norm, parameter, level, steps`` of numbers under an attack,
-    empty and 0 elsewhere. A planned cell without numbers (failed, diverged, skipped, not run yet)
-    has one row with a missing ``metric``, so that it is not lost. A name is followed by those of
-    its parameters that differ within the plan. The time of a stage is the metric ``"stage: …"`` in
-    seconds, the median over the repeats; its count are the training samples. The seconds of an
-    attack are the metric ``attack_seconds``. Published figures are
-    metrics ``published_…`` of the first repetition.
-
-    Raises:
-        RecordError: if the folder has no plan, or a file is damaged or of another schema.
+    Args:
+        plan: whose cells.
+        records: by key; those of other cells are left out.
+        refused: by key, why a record cannot be read.
 
     """
-    results = ResultsFolder(folder)
-    return tidy(results.read_plan(), read_planned(results))
-
-
-def read_planned(folder: ResultsFolder) -> dict[str, Record]:
-    """Return the records of a folder that belong to its plan, by key."""
-    planned = {cell.key for cell in folder.read_plan().cells}
-    return {key: folder.read_record(key) for key in folder.list_keys() if key in planned}
-
-
-def tidy(plan: Plan, records: dict[str, Record]) -> pd.DataFrame:
-    """Return the numbers of planned cells as a tidy frame; see :func:`load_records`."""
+    unread = refused or {}
     rows = []
     for planned, names in zip(plan.cells, name_cells(plan.cells), strict=True):
         record = records.get(planned.key)
+        missing = "refused" if planned.key in unread else "not run"
         fixed = {
             **names,
             "training": planned.cell.training,
             "gradient": planned.gradient,
             "repetition": planned.cell.repetition,
             "key": planned.key,
-            "status": record.status if record else "not run",
-            "reason": record.reason if record else "not run yet",
+            "status": record.status if record else missing,
+            "reason": record.reason if record else unread.get(planned.key, "not run yet"),
         }
         numbers = _numbers(record) if record and record.status == "ok" else [{}]
-        rows += [{**fixed, **_UNATTACKED, **number} for number in (*numbers, *_published(planned))]
+        rows += [{**fixed, **_UNATTACKED, **number} for number in numbers]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def tidy_flags(plan: Plan, records: dict[str, Record]) -> pd.DataFrame:
+def tidy_flags(plan: Plan, records: Mapping[str, Record]) -> pd.DataFrame:
     """Return the checks for hidden gradients, one row a cell and check, with the cell's names."""
     rows = [
         {
@@ -107,33 +93,15 @@ def tidy_flags(plan: Plan, records: dict[str, Record]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=FLAG_COLUMNS)
 
 
-def _published(planned: PlannedCell) -> Iterable[dict[str, Any]]:
-    """Yield the published figures beside a cell, once for all its repetitions."""
-    if planned.cell.repetition == 0:
-        for metric, value in planned.published.items():
-            yield {"metric": f"published_{metric}", "split": "", "value": value, "count": 0}
-
-
 def _numbers(record: Record) -> Iterable[dict[str, Any]]:
-    yield from (asdict(metric) for metric in record.metrics)
+    yield from map(vars, record.metrics)
     if record.timing and record.timing.step_seconds:
-        steps = pd.DataFrame(
-            {
-                "phase": record.timing.phases,
-                "seconds": record.timing.step_seconds,
-                "softmax": record.timing.softmax_step_seconds,
-            }
-        )
-        steps["ratio"] = steps["seconds"] / steps["softmax"]
-        typical = steps.groupby("phase")[["ratio", "seconds"]].transform("median").mean()
-        timings = {
-            "step_ratio": float(typical["ratio"]),
-            "step_seconds": float(typical["seconds"]),
-            "training_seconds": record.timing.training_seconds,
-        }
-        for metric, value in timings.items():
-            yield {"metric": metric, "split": "train", "value": value, "count": len(steps)}
+        for metric, value in _typical(record.timing):
+            count = len(record.timing.step_seconds)
+            yield {"metric": metric, "split": "train", "value": value, "count": count}
     if record.timing:
+        for metric, value in _memory(record.timing):
+            yield {"metric": metric, "split": "train", "value": value, "count": 1}
         for stage, seconds in record.timing.stages.items():
             yield {
                 "metric": f"stage: {stage}",
@@ -149,6 +117,28 @@ def _numbers(record: Record) -> Iterable[dict[str, Any]]:
                 "count": 1,
                 "attack": attack,
             }
+
+
+def _typical(timing: Timing) -> Iterable[tuple[str, float]]:
+    """Yield ratio and seconds of a step: the median of each phase, averaged over all epochs."""
+    by_phase: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+    times = zip(timing.phases, timing.step_seconds, timing.softmax_step_seconds, strict=True)
+    for phase, own, softmax in times:
+        by_phase[phase].append((own / softmax, own))
+    medians = [(len(steps), *map(median, zip(*steps, strict=True))) for steps in by_phase.values()]
+    for place, metric in enumerate(("step_ratio", "step_seconds"), 1):
+        total = sum(found[0] * found[place] for found in medians)
+        yield metric, total / len(timing.phases)
+    yield "training_seconds", timing.training_seconds
+
+
+def _memory(timing: Timing) -> Iterable[tuple[str, float]]:
+    """Yield the memory of a step, and over that of softmax where this is known well enough."""
+    own, softmax = timing.step_bytes, timing.softmax_step_bytes
+    if own is not None:
+        yield "step_megabytes", own / 1e6
+    if own is not None and softmax is not None and softmax >= _COMPARABLE_FROM:
+        yield "memory_ratio", own / softmax
 
 
 def name_cells(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:

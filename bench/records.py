@@ -10,7 +10,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from lapbench.assess import AttackRun
@@ -22,6 +22,8 @@ from lapbench.provenance import Provenance
 from lapbench.timing import Timing
 
 SCHEMA = 3
+# Plans of this schema that were written earlier also have published figures, which are passed over.
+_PLAN = ConfigDict(extra="ignore", strict=True)
 
 Status = Literal["ok", "diverged", "skipped", "failed"]
 FINAL: tuple[Status, ...] = ("ok", "diverged", "skipped")
@@ -93,30 +95,24 @@ class Record:
         return [attack for attack in self.attacks if attack.status == "failed"]
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, config=_PLAN)
 class PlannedCell:
-    """A cell of a plan, with the key that its record will have."""
+    """A cell of a plan, with the key that its record will have and the label of its row."""
 
     key: str
     gradient: str
     cell: Cell
-    published: dict[str, float] = field(default_factory=dict)
     label: str = ""
 
 
-@dataclass(frozen=True, config=STRICT)
+@dataclass(frozen=True, config=_PLAN)
 class Plan:
-    """All cells of a suite, so that a report can say what is missing.
-
-    ``published`` is the source of the published figures beside the cells, whose ``label`` is the
-    name of their row.
-    """
+    """All cells of a suite, so that a report can say what is missing."""
 
     schema: int
     suite: str
     title: str
     cells: Annotated[list[PlannedCell], Field(min_length=1)]
-    published: str = ""
 
 
 class ResultsFolder:

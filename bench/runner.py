@@ -55,13 +55,12 @@ def make_plan(suite: Suite, device: str = "cpu") -> Plan:
             cell.key(digest),
             cell.method.create_head().gradient_kind,
             cell,
-            entry.published,
             entry.label,
         )
         for cell, (_, digest, entry) in zip(cells, hashed, strict=True)
     ]
     _check_names(suite.name, planned)
-    return Plan(SCHEMA, suite.name, suite.title, planned, suite.published)
+    return Plan(SCHEMA, suite.name, suite.title, planned)
 
 
 def select(

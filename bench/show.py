@@ -49,7 +49,7 @@ def describe_machine() -> str:
     ]
     about["threads"] = torch.get_num_threads()
     about["LAPBENCH_DATA"] = os.environ.get("LAPBENCH_DATA")
-    return _indented(about)
+    return indented(about)
 
 
 def _describe_record(record: Record, folder: ResultsFolder) -> str:
@@ -69,19 +69,19 @@ def _describe_record(record: Record, folder: ResultsFolder) -> str:
         spent = f"{run.queries} predictions, {run.gradients} gradients of batches"
         parts.append(f"attack {run.label}: {run.status} ({run.reason or spent})")
     parts += [f"check {flag.name}: {flag.verdict} ({flag.evidence})" for flag in record.flags]
-    parts.append("cell:\n" + _indented(TypeAdapter(Cell).dump_python(record.cell, mode="json")))
-    parts.append("provenance:\n" + _indented(asdict(record.provenance)))
+    parts.append("cell:\n" + indented(TypeAdapter(Cell).dump_python(record.cell, mode="json")))
+    parts.append("provenance:\n" + indented(asdict(record.provenance)))
     failures = [record.traceback, *(run.traceback for run in record.attacks)]
     parts += [text.rstrip() for text in failures if text]
     return "\n".join(parts)
 
 
-def _indented(content: Any, depth: int = 1) -> str:
+def indented(content: Any, depth: int = 1) -> str:
     """Return nested tables as indented lines."""
     lines = []
     for name, value in content.items():
         if isinstance(value, dict) and value:
-            lines += [f"{'  ' * depth}{name}:", _indented(value, depth + 1)]
+            lines += [f"{'  ' * depth}{name}:", indented(value, depth + 1)]
         else:
             lines.append(f"{'  ' * depth}{name}: {json.dumps(value, ensure_ascii=False)}")
     return "\n".join(lines)

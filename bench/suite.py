@@ -48,7 +48,6 @@ class Suite:
     pgd: PGD | None
     evaluation: Evaluation
     robustness: Robustness | None
-    published: str
 
     def with_seeds(self, seeds: int) -> "Suite":
         """Return the suite with another number of repetitions.
@@ -111,7 +110,6 @@ class _File:
     robustness: Any = None
     seeds: Annotated[int, Field(ge=1)] = 5
     threads: Annotated[int, Field(ge=1)] = 1
-    published: str = ""
 
 
 def load_suite(name_or_path: str | Path) -> Suite:
@@ -150,8 +148,6 @@ def load_suite(name_or_path: str | Path) -> Suite:
     if file:
         _refuse_repeated(_numbered(file.training, "training"), mistakes)
         mistakes += _contradictions(file, [task for task in tasks if task])
-        if None not in methods:
-            mistakes += _unplaced(file, [method for method in methods if method])
     mistakes = list(dict.fromkeys(mistakes))
     if mistakes or file is None:
         count = f"{len(mistakes)} mistake{'s' if len(mistakes) != 1 else ''}"
@@ -164,7 +160,6 @@ def load_suite(name_or_path: str | Path) -> Suite:
         tasks=[task for task in tasks if task],
         methods=[method for method in methods if method],
         budget=file.budget,
-        published=file.published,
         training=file.training,
         pgd=file.pgd,
         evaluation=file.evaluation,
@@ -185,16 +180,6 @@ def _contradictions(file: _File, tasks: list[TaskEntry]) -> list[str]:
     if "pgd" not in file.training and file.pgd is not None:
         found.append('pgd: not used; add training = "pgd" (or ["natural", "pgd"]), or leave it out')
     return found
-
-
-def _unplaced(file: _File, methods: list[MethodEntry]) -> list[str]:
-    """Return the mistakes about published figures: of which paper, and of which task."""
-    figures = any(method.published for method in methods)
-    if figures and (not file.published or len(file.tasks) > 1):
-        return ['published: figures need a source (published = "paper, table") and one task alone']
-    if file.published and not figures:
-        return ["published: no method has figures; leave it out"]
-    return []
 
 
 def _refuse_equal_cells(

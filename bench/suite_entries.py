@@ -1,7 +1,7 @@
 """The entries of a suite, checked one by one."""
 
 from copy import deepcopy
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from itertools import product
 from typing import Annotated, Any, Literal, get_args
 
@@ -42,7 +42,6 @@ class MethodEntry:
         method: head and terms.
         budget: fields in which its budget differs from the task's.
         train: ``"inner"`` hides the classes of V_out.
-        published: figures of a paper by metric, to stand beside its own.
         label: name of the row; by default it is made of the parts and their options.
 
     """
@@ -50,7 +49,6 @@ class MethodEntry:
     method: Method
     budget: dict[str, Any]
     train: Literal["all", "inner"]
-    published: dict[str, float]
     label: str
 
 
@@ -149,10 +147,8 @@ def method_entry(entry: Any, place: str, mistakes: list[str]) -> MethodEntry | N
     names = [part.strip() if isinstance(part, str) else part for part in parts]
     components = [_component("methods", part, table, f"{place}.name", mistakes) for part in names]
     changes = {"learning_rate": table.pop("learning_rate")} if "learning_rate" in table else {}
-    about = {field: table.pop(field) for field in ("train", "published", "label") if field in table}
-    accepted = (
-        "name, label, learning_rate, train, published, grid, and a table of options for each part"
-    )
+    about = {field: table.pop(field) for field in ("train", "label") if field in table}
+    accepted = "name, label, learning_rate, train, grid, and a table of options for each part"
     _refuse_rest(table, place, accepted, mistakes)
     valid = check(Budget, {"epochs": 1, **changes}, f"{place}.", mistakes)
     rest = check(_About, about, f"{place}.", mistakes)
@@ -160,7 +156,7 @@ def method_entry(entry: Any, place: str, mistakes: list[str]) -> MethodEntry | N
     if len(found) < len(components) or valid is None or rest is None:
         return None
     method = _compose(found, f"{place}.name", mistakes)
-    return MethodEntry(method, changes, rest.train, rest.published, rest.label) if method else None
+    return MethodEntry(method, changes, rest.train, rest.label) if method else None
 
 
 @validated(frozen=True, config=STRICT)
@@ -168,7 +164,6 @@ class _About:
     """The fields of a method that belong neither to its parts nor to its budget."""
 
     train: Literal["all", "inner"] = "all"
-    published: dict[str, Annotated[float, Field(ge=0, le=1)]] = field(default_factory=dict)
     label: str = ""
 
 

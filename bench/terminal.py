@@ -1,11 +1,13 @@
 """The leaderboard on the terminal."""
 
+import pandas as pd
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from lapbench.report import Report
 from lapbench.reports.leaderboard import further_numbers, readable
+from lapbench.reports.published import readable_published
 from lapbench.reports.statistics import is_marked
 
 _WIDE = 1000
@@ -20,7 +22,7 @@ def print_report(report: Report) -> None:
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = _WIDE
-    board = readable(report.board)
+    board = readable(report.board, report.published)
     shared = [name for name in ("task", "backbone", "training") if board[name].nunique() == 1]
     about = ", ".join(f"{name} {board[name].iloc[0]}" for name in shared)
     table = Table(title=f"{report.title}\n{about}", box=SIMPLE_HEAD, padding=(0, 1))
@@ -40,27 +42,29 @@ def print_report(report: Report) -> None:
         for row in further.drop(columns=[*shared, "gradient"]).itertuples(index=False):
             console.print(f"  {', '.join(row[:-1])}: {row[-1]}")
     if not report.robustness.empty:
-        _print_robustness(console, report)
+        _print_table(console, "Robustness", report.headline)
+        for text in report.verdicts:
+            console.print(text)
+    if not report.published.empty:
+        _print_table(console, "Published and measured", readable_published(report.published))
     for line in report.conditions:
         console.print(line)
     if report.unfinished:
         console.print("Cells without a result:")
     for line in report.unfinished:
         console.print(f"  {line}")
+    page, *others = report.files
     console.print("Written:")
-    for path in report.files:
+    for path in others:
         console.print(f"  {path}")
+    console.print(f"The page, for a browser: {page.resolve()}")
 
 
-def _print_robustness(console: Console, report: Report) -> None:
-    """Print the worst case of every method, and what it supports."""
-    rows = report.headline
-    table = Table(title="Robustness", box=SIMPLE_HEAD, padding=(0, 1))
+def _print_table(console: Console, title: str, rows: pd.DataFrame) -> None:
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1))
     for column in rows.columns:
         numeric = rows[column].str[:1].str.isdigit().any()
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for _, row in rows.iterrows():
         table.add_row(*row)
     console.print(table)
-    for text in report.verdicts:
-        console.print(text)

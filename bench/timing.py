@@ -23,7 +23,8 @@ class Timing:
     """Seconds of training in all (validation included), of steps, of stages, and of attacks.
 
     Phases and steps are those of ``StepClock``, none where nothing was trained; stages those of
-    ``time_stages`` over ``training_samples``.
+    ``time_stages`` over ``training_samples``. The bytes of a step are those of ``step_memory``,
+    None where they were not measured.
     """
 
     training_seconds: float
@@ -33,6 +34,8 @@ class Timing:
     stages: dict[str, list[float]] = field(default_factory=dict)
     training_samples: int = 0
     attacks: dict[str, float] = field(default_factory=dict)
+    step_bytes: int | None = None
+    softmax_step_bytes: int | None = None
 
 
 class StepClock:

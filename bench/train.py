@@ -86,7 +86,7 @@ def train(
         ValueError: if the method cannot divide the budget into its phases.
 
     """
-    phases = _nonempty_phases(model, budget)
+    phases = nonempty_phases(model, budget)
     number = 0
     for phase in phases:
         model.start_phase(phase)
@@ -97,9 +97,9 @@ def train(
             held_out = model.start_epoch(task, seeds.stream("base", number))
             if number == 1:
                 on_epoch(Epoch(0, held_out))
-            batches = _batches(task, seeds, number, held_out, phase.budget.batch_size)
+            batches = make_batches(task, seeds, number, held_out, phase.budget.batch_size)
             try:
-                with _only_trainable(model, phase):
+                with only_trainable(model, phase):
                     progress = (number - 1) / budget.epochs
                     draws = [seeds.integer(f"torch {i}", number) for i in range(len(batches))]
                     loss = _epoch(
@@ -157,7 +157,8 @@ def take_step(
     return value
 
 
-def _nonempty_phases(model: Model, budget: Budget) -> list[Phase]:
+def nonempty_phases(model: Model, budget: Budget) -> list[Phase]:
+    """Return the phases that have epochs; those of all must be the epochs of the budget."""
     phases = model.phases(budget)
     total = sum(phase.budget.epochs for phase in phases)
     if phases and total != budget.epochs:
@@ -171,7 +172,7 @@ def _learning_rate_factor(budget: Budget) -> Callable[[int], float]:
     return lambda _: 1.0
 
 
-def _batches(
+def make_batches(
     task: Task, seeds: Seeds, number: int, held_out: Tensor, size: int
 ) -> list[Callable[[], Split]]:
     """Return what makes each batch of an epoch, in which what is held out has no class."""
@@ -189,7 +190,7 @@ def _batches(
 
 
 @contextmanager
-def _only_trainable(model: Model, phase: Phase) -> Iterator[None]:
+def only_trainable(model: Model, phase: Phase) -> Iterator[None]:
     """Freeze what a phase does not train; modules that hold nothing else are in evaluation mode."""
     trained = {id(parameter) for parameter in phase.parameters}
     flags = {parameter: parameter.requires_grad for parameter in model.parameters()}

@@ -3,13 +3,21 @@
 import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from lapbench.reports.published import published_accuracies
 from lapbench.reports.statistics import against_best, binomial_error, interval, is_marked
 
 ROW = ["task", "backbone", "method", "training", "gradient"]
-METRICS = ["accuracy", "negative_log_likelihood", "calibration_error", "step_ratio"]
-PUBLISHED = "published_accuracy"
+METRICS = [
+    "accuracy",
+    "negative_log_likelihood",
+    "calibration_error",
+    "step_ratio",
+    "step_megabytes",
+    "memory_ratio",
+]
 SECONDS = ["step_seconds", "training_seconds"]
 TIDY = [*ROW, "metric", "mean", "ci_low", "ci_high", "cells_ok", "cells_planned"]
 
@@ -43,7 +51,8 @@ def leaderboard(records: pd.DataFrame) -> pd.DataFrame:
 
 def _rank(cells: pd.DataFrame) -> tuple[bool, float]:
     accuracies = _values(cells, "accuracy")
-    mean = float(accuracies.mean()) if len(accuracies) else 0.0
+    finite = accuracies[np.isfinite(accuracies)]
+    mean = float(finite.mean()) if len(finite) else 0.0
     return bool((cells["status"] != "ok").any()), -mean
 
 
@@ -82,35 +91,42 @@ def _rows(cells: pd.DataFrame, verdict: str) -> list[dict[str, Any]]:
     return rows
 
 
-def readable(board: pd.DataFrame) -> pd.DataFrame:
-    """Return the leaderboard as a table of texts, one row for every method on a task."""
+def readable(board: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return the leaderboard as a table of texts, one row for every method on a task.
+
+    Args:
+        board: of :func:`leaderboard`.
+        published: numbers of papers, in the columns of :mod:`lapbench.reports.published`; their
+            accuracies have a column of their own where any row corresponds to one.
+
+    """
     rows = []
+    printed = {} if published is None else published_accuracies(published)
     for names, metrics in board.groupby(ROW, sort=False):
         by_metric = metrics.set_index("metric")
         accuracy = by_metric.loc["accuracy"]
-        samples = accuracy["count"]
+        error = binomial_error(accuracy["mean"], accuracy["count"])
         rows.append(
             {
                 **dict(zip(ROW, names, strict=True)),
                 "accuracy [%]": _with_interval(by_metric, "accuracy", 100, 2),
-                "published [%]": _with_interval(by_metric, PUBLISHED, 100, 1),
-                "sampling error": ""
-                if math.isnan(accuracy["mean"])
-                else f"{100 * binomial_error(accuracy['mean'], int(samples)):.2f}",
+                "published [%]": printed.get(names[:4], "–"),
+                "sampling error": "" if math.isnan(error) else f"{100 * error:.2f}",
                 "NLL": _with_interval(by_metric, "negative_log_likelihood", 1, 3),
                 "ECE [%]": _with_interval(by_metric, "calibration_error", 100, 2),
                 "step / softmax": _with_interval(by_metric, "step_ratio", 1, 2),
+                "memory [MB]": _megabytes(by_metric),
                 "cells": f"{accuracy['cells_ok']}/{accuracy['cells_planned']}",
                 "against the best": accuracy["against_best"],
             }
         )
     table = pd.DataFrame(rows)
-    return table if PUBLISHED in set(board["metric"]) else table.drop(columns="published [%]")
+    return table if printed else table.drop(columns="published [%]")
 
 
 def further_numbers(board: pd.DataFrame) -> pd.DataFrame:
     """Return as texts the metrics that single methods report beside those of all."""
-    own = board[~board["metric"].isin([*METRICS, PUBLISHED])]
+    own = board[~board["metric"].isin(METRICS)]
     rows = [
         {
             **{column: getattr(row, column) for column in ROW},
@@ -131,6 +147,13 @@ def _with_interval(metrics: pd.DataFrame, metric: str, factor: float, digits: in
     return f"{factor * mean:.{digits}f}{half}"
 
 
+def _megabytes(metrics: pd.DataFrame) -> str:
+    """Return the memory of a step; below one megabyte it is not known well enough for a number."""
+    known = "step_megabytes" in metrics.index
+    small = known and metrics.loc["step_megabytes", "mean"] < 1
+    return "< 1" if small else _with_interval(metrics, "step_megabytes", 1, 1)
+
+
 def unfinished(records: pd.DataFrame) -> list[str]:
     """Return a line for every planned cell without a result: status, reason, how to see more."""
     cells = records[records["status"] != "ok"].drop_duplicates("key")
@@ -147,9 +170,15 @@ def unfinished(records: pd.DataFrame) -> list[str]:
     ]
 
 
-def to_markdown(board: pd.DataFrame) -> str:
-    """Return the leaderboard as a Markdown table, the best accuracies in bold."""
-    table = readable(board)
+def to_markdown(board: pd.DataFrame, published: pd.DataFrame | None = None) -> str:
+    """Return the leaderboard as a Markdown table, the best accuracies in bold.
+
+    Args:
+        board: of :func:`leaderboard`.
+        published: as for :func:`readable`.
+
+    """
+    table = readable(board, published)
     marked = table["against the best"].map(is_marked)
     table.loc[marked, "accuracy [%]"] = "**" + table.loc[marked, "accuracy [%]"] + "**"
     return str(

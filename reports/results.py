@@ -1,12 +1,14 @@
 """What a figure is drawn from."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn
+
+from lapbench.reports.colors import Styles, method_colors, method_styles
+from lapbench.reports.published import COLUMNS as PUBLISHED
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 Curves = Mapping[str, Sequence[float | None]]
@@ -20,18 +22,28 @@ class Results:
         records: the frame of ``lapbench.load_records``.
         arrays: from a key to its named arrays, empty if there are none.
         curves: from a key to its named curves, a number an epoch or None; empty likewise.
+        published: the numbers of papers that correspond to rows of the records, in the columns of
+            :mod:`lapbench.reports.published`.
 
     """
 
     records: pd.DataFrame
     arrays: Callable[[str], Arrays]
     curves: Callable[[str], Curves]
+    published: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PUBLISHED))
 
-    def colors(self) -> dict[str, Any]:
-        """Return a colour-blind-safe colour for each method, the same in every figure."""
-        methods = sorted(self.records["method"].unique())
-        palette = seaborn.color_palette("colorblind", len(methods))
-        return dict(zip(methods, palette, strict=True))
+    def colors(self) -> dict[str, str]:
+        """Return the colour of each method as "#rrggbb", the same in every figure."""
+        return method_colors(self.records["method"].unique())
+
+    def styles(self) -> Styles:
+        """Return colour and marker of each method, the same in every figure."""
+        return method_styles(self.records["method"].unique())
+
+
+def finite(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows whose value is a finite number."""
+    return rows[np.isfinite(pd.to_numeric(rows["value"]))]
 
 
 def panels(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,11 +11,12 @@ from scipy import stats
 
 LEVEL = 0.05
 FEWEST_SEEDS = 5
+_DIGITS = 12
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Mean over seeds with its 95 % confidence interval; NaN limits below two seeds."""
+    """Mean over seeds with its 95 % interval; its limits are NaN below two seeds, it below one."""
 
     mean: float
     low: float
@@ -22,20 +24,26 @@ class Interval:
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """Return the mean and its 95 % interval by Student's t.
+    """Return the mean of the finite values and its 95 % interval by Student's t.
 
     It covers the randomness of training (split, initialisation, order), not that of the test set.
     """
-    mean = float(np.mean(values))
-    if len(values) < 2:
+    finite = [value for value in values if math.isfinite(value)]
+    mean = float(np.mean(finite)) if finite else math.nan
+    if len(finite) < 2:
         return Interval(mean, math.nan, math.nan)
-    error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    half = float(stats.t.ppf(1 - LEVEL / 2, len(values) - 1)) * error
+    error = float(np.std(finite, ddof=1)) / math.sqrt(len(finite))
+    half = float(stats.t.ppf(1 - LEVEL / 2, len(finite) - 1)) * error
     return Interval(mean, mean - half, mean + half)
 
 
 def binomial_error(accuracy: float, samples: int) -> float:
-    """Return the standard error of an accuracy that a test set of this size alone causes."""
+    """Return the standard error of an accuracy that a test set of this size alone causes.
+
+    NaN if there is no accuracy between 0 and 1, or no sample.
+    """
+    if not 0 <= accuracy <= 1 or samples < 1:
+        return math.nan
     return math.sqrt(accuracy * (1 - accuracy) / samples)
 
 
@@ -52,11 +60,130 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     return adjusted
 
 
-def against_best(values: Mapping[str, pd.Series]) -> dict[str, str]:
-    """Say how each method compares with the best: that of highest mean with five seeds or more.
+@dataclass(frozen=True)
+class Comparison:
+    """A method beside the best of its table, on the repetitions that both have.
 
-    Two-sided paired t tests of the differences on the seeds that both have, with Holm's correction
-    over the methods. With fewer than five nothing is called best or worse. Identical values are not
+    Attributes:
+        best: the name of the best, empty if no method has five repetitions.
+        repetitions: in common; of the best, and without one, those of the method itself.
+        difference: the method minus the best, with its 95 % interval, not adjusted for the number
+            of comparisons; NaN for the best itself.
+        p: of the two-sided paired t test, NaN where it was not made.
+        p_holm: the same after Holm's correction.
+        p_wilcoxon: of Wilcoxon's signed-rank test after Holm's correction, NaN where it was not
+            made.
+        verdict: see :func:`against_best`.
+
+    """
+
+    best: str
+    repetitions: int
+    difference: Interval
+    p: float
+    p_holm: float
+    p_wilcoxon: float
+    verdict: str
+
+
+def compare(values: Mapping[str, pd.Series]) -> dict[str, Comparison]:
+    """Compare each method with the best: that of highest mean with five repetitions or more.
+
+    Two-sided paired t tests of the differences on the repetitions that both have, if they are five
+    or more and not all equal, with Holm's correction over the tests. Beside them, where n
+    differences other than 0 can decide anything, which is where 2^(1−n) ≤ 0.05/K with K tests,
+    Wilcoxon's signed-rank test with the same correction. Values that are not finite are left out.
+
+    Args:
+        values: for each method its accuracies, indexed by repetition.
+
+    """
+    finite = {method: own[np.isfinite(own)] for method, own in values.items()}
+    enough = [method for method, own in finite.items() if len(own) >= FEWEST_SEEDS]
+    best = max(enough, key=lambda method: float(finite[method].mean()), default="")
+    differences = {
+        method: (own - finite[best]).dropna()
+        for method, own in finite.items()
+        if enough and method != best
+    }
+    tested = {
+        method: own
+        for method, own in differences.items()
+        if len(own) >= FEWEST_SEEDS and (own != 0).any()
+    }
+    p = {method: _paired_t(own) for method, own in tested.items()}
+    p_holm, p_wilcoxon = holm(p), _wilcoxon(tested)
+    verdicts = {method: _verdict(own, p_holm.get(method)) for method, own in differences.items()}
+    if enough:
+        verdicts[best] = "best"
+    return {
+        method: Comparison(
+            best=best,
+            repetitions=len(differences.get(method, own)),
+            difference=interval(list(differences.get(method, []))),
+            p=p.get(method, math.nan),
+            p_holm=p_holm.get(method, math.nan),
+            p_wilcoxon=p_wilcoxon.get(method, math.nan),
+            verdict=verdicts.get(method, "too few seeds"),
+        )
+        for method, own in finite.items()
+    }
+
+
+def _paired_t(difference: pd.Series) -> float:
+    if float(np.ptp(difference)) <= 1e-12 * abs(float(difference.mean())):
+        return 0.0  # No spread: the t statistic is infinite.
+    return float(stats.ttest_1samp(difference, 0).pvalue)
+
+
+def _wilcoxon(tested: Mapping[str, pd.Series]) -> dict[str, float]:
+    """Return the adjusted p-values of the tests that can decide; the others count as p = 1."""
+    found = {}
+    for method, difference in tested.items():
+        rounded = difference.round(_DIGITS)  # Differences that are equal but for rounding tie.
+        ranked = rounded[rounded != 0]
+        if 2.0 ** (1 - len(ranked)) <= LEVEL / len(tested):
+            found[method] = _signed_rank_p(ranked.to_numpy())
+    adjusted = holm({method: found.get(method, 1.0) for method in tested})
+    return {method: adjusted[method] for method in found}
+
+
+def _signed_rank_p(differences: np.ndarray[Any, Any]) -> float:
+    """Return the exact two-sided p of Wilcoxon's signed-rank test, ties having mean ranks.
+
+    SciPy has it for ranks without ties alone, or by drawing signs, which takes too long.
+    """
+    doubled = (2 * stats.rankdata(abs(differences))).astype(int)  # Mean ranks are whole or half.
+    chances = np.zeros(doubled.sum() + 1)
+    chances[0] = 1
+    for rank in doubled:
+        chances[rank:] = (chances[rank:] + chances[:-rank]) / 2
+        chances[:rank] /= 2
+    positive = int(doubled[differences > 0].sum())
+    smaller = min(positive, int(doubled.sum()) - positive)
+    return min(1.0, 2 * float(chances[: smaller + 1].sum()))
+
+
+def _verdict(difference: pd.Series, p_holm: float | None) -> str:
+    if len(difference) < FEWEST_SEEDS:
+        return "too few seeds"
+    if p_holm is None:
+        return "identical to the best"
+    if difference.mean() >= 0:
+        return "not worse on the common seeds"
+    verdict = "worse" if p_holm < LEVEL else "not significantly worse"
+    return f"{verdict} ({describe_p(p_holm)})"
+
+
+def describe_p(p: float) -> str:
+    """Return a p-value in words, such as "p = 0.013"."""
+    return f"p = {p:.2g}" if p >= 1e-12 else "p < 1e-12"
+
+
+def against_best(values: Mapping[str, pd.Series]) -> dict[str, str]:
+    """Say how each method compares with the best, by the paired t tests of :func:`compare`.
+
+    With fewer than five repetitions nothing is called best or worse. Identical values are not
     tested.
 
     Args:
@@ -67,29 +194,7 @@ def against_best(values: Mapping[str, pd.Series]) -> dict[str, str]:
         the common seeds", "identical to the best" or "too few seeds".
 
     """
-    verdicts = dict.fromkeys(values, "too few seeds")
-    compared = [method for method in values if len(values[method]) >= FEWEST_SEEDS]
-    if not compared:
-        return verdicts
-    best = max(compared, key=lambda method: float(values[method].mean()))
-    verdicts[best] = "best"
-    p_values: dict[str, float] = {}
-    for method in compared:
-        difference = (values[best] - values[method]).dropna()
-        if method == best or len(difference) < FEWEST_SEEDS:
-            continue
-        if (difference == 0).all():
-            verdicts[method] = "identical to the best"
-        elif difference.mean() <= 0:
-            verdicts[method] = "not worse on the common seeds"
-        elif float(np.ptp(difference)) <= 1e-12 * float(difference.mean()):
-            p_values[method] = 0.0  # No spread: the t statistic is infinite.
-        else:
-            p_values[method] = float(stats.ttest_1samp(difference, 0).pvalue)
-    for method, p in holm(p_values).items():
-        verdict = "worse" if p < LEVEL else "not significantly worse"
-        verdicts[method] = f"{verdict} (p {f'= {p:.2g}' if p >= 1e-12 else '< 1e-12'})"
-    return verdicts
+    return {method: found.verdict for method, found in compare(values).items()}
 
 
 def is_marked(verdict: str) -> bool:

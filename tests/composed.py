@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import TINY_SUITE
 
-from lapbench.frame import load_records
+from lapbench.collect import load_records
 from lapbench.job import prepare
 from lapbench.records import PlannedCell
 from lapbench.suite import SuiteError, load_suite

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import lapbench
 from lapbench.adversarial import PGD
-from lapbench.frame import load_records
+from lapbench.collect import load_records
 from lapbench.methods._protocol import Budget, Model
 from lapbench.records import ResultsFolder
 from lapbench.train import Recipe, train

@@ -11,8 +11,8 @@ from composed import BOTH, TABLE, planned, suite
 import lapbench
 from lapbench import discovery
 from lapbench.cli import main
+from lapbench.collect import load_records
 from lapbench.evaluate import predict
-from lapbench.frame import load_records
 from lapbench.job import prepare
 from lapbench.methods._protocol import Model, Term
 from lapbench.records import ResultsFolder

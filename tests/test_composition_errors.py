@@ -9,7 +9,7 @@ from composed import BOTH, TABLE, mistakes, suite
 
 import lapbench
 from lapbench.cli import main
-from lapbench.frame import load_records
+from lapbench.collect import load_records
 from lapbench.records import ResultsFolder
 from lapbench.runner import SelectionError
 

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 import lapbench
 from lapbench.cli import main
-from lapbench.frame import load_records
+from lapbench.collect import load_records
 from lapbench.records import RecordError, ResultsFolder
 
 
@@ -96,28 +96,52 @@ def test_diverged_cell_keeps_the_curves_until_then(tiny_suite: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("file", "content"),
-    [
-        ("plan.json", b""),
-        ("plan.json", b'{"schema": 3, "suite": "s", "title": "t", "cells": []}'),
-        ("record", b'{"schema": 3, "status": "ok"}'),
-        ("record", b"[]"),
-        ("arrays", b"junk"),
-    ],
+    "content", [b"", b'{"schema": 3, "suite": "s", "title": "t", "cells": []}']
 )
-def test_damaged_file_is_named_with_the_remedy(
-    tiny_suite: Path, tmp_path: Path, file: str, content: bytes
-):
+def test_damaged_plan_is_named_with_the_remedy(tiny_suite: Path, tmp_path: Path, content: bytes):
     results = tmp_path / "results"
     lapbench.run(tiny_suite, results=results, seeds=1)
-    key = ResultsFolder(results).list_keys()[0]
-    paths = {"record": f"records/{key}.json", "arrays": f"arrays/{key}.npz"}
-    path = results / paths.get(file, file)
-    path.parent.mkdir(exist_ok=True)
+    path = results / "plan.json"
     path.write_bytes(content)
     shown = CliRunner().invoke(main, ["report", str(results)])
     assert shown.exit_code == 2
     assert f"Error: {path} is damaged; delete it and run the suite again" in shown.output
+
+
+def test_damaged_arrays_cost_their_figure_alone(tiny_suite: Path, tmp_path: Path):
+    results = tmp_path / "results"
+    lapbench.run(tiny_suite, results=results, seeds=1)
+    path = results / "arrays" / f"{ResultsFolder(results).list_keys()[0]}.npz"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"junk")
+    shown = CliRunner().invoke(main, ["report", str(results)])
+    assert shown.exit_code == 0
+    assert "figure gll-fig3: failed" in shown.output
+    assert f"{path} is damaged; delete it" in shown.output
+    assert "accuracy.png" in shown.output
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b'{"schema": 3, "status": "ok"}', "is damaged; delete it and run the suite again"),
+        (b"[]", "is damaged; delete it and run the suite again"),
+        (b'{"schema": 99}', "has schema 99, this lapbench reads schema 3"),
+    ],
+)
+def test_record_that_cannot_be_read_is_refused_with_the_reason(
+    tiny_suite: Path, tmp_path: Path, content: bytes, reason: str
+):
+    results = tmp_path / "results"
+    lapbench.run(tiny_suite, results=results, seeds=1)
+    path = min(results.glob("records/*.json"))
+    path.write_bytes(content)
+    shown = CliRunner().invoke(main, ["report", str(results)])
+    assert shown.exit_code == 0
+    assert "refused" in shown.output
+    assert f"{path} {reason}" in shown.output
+    (row,) = load_records(results).query("status == 'refused'").itertuples()
+    assert row.key == path.stem
 
 
 def test_ok_record_without_numbers_is_damaged(tiny_suite: Path, tmp_path: Path):
@@ -127,7 +151,7 @@ def test_ok_record_without_numbers_is_damaged(tiny_suite: Path, tmp_path: Path):
     record = json.loads(path.read_text())
     path.write_text(json.dumps({**record, "metrics": []}))
     with pytest.raises(RecordError, match=r"is damaged.*has metrics and timing"):
-        load_records(results)
+        ResultsFolder(results).read_record(path.stem)
 
 
 def test_damaged_weights_are_named(tiny_suite: Path, tmp_path: Path):
@@ -137,11 +161,3 @@ def test_damaged_weights_are_named(tiny_suite: Path, tmp_path: Path):
     path.write_bytes(b"junk")
     with pytest.raises(RecordError, match="is damaged; delete it"):
         lapbench.load_model(path.stem, results)
-
-
-def test_record_of_another_schema_is_refused_with_the_reason(outcome: tuple[int, str, Path]):
-    _, _, results = outcome
-    path = next(results.glob("records/*.json"))
-    path.write_text(path.read_text().replace('"schema": 3', '"schema": 99', 1))
-    with pytest.raises(RecordError, match="schema 99, this lapbench reads schema 3"):
-        load_records(results)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from panels import drawn, texts
 
-from lapbench.reports.figures import gll_fig5, gll_fig8, perturbations, robustness
+from lapbench.reports.figures import gll_fig5, gll_fig8, robustness, smoothness_fig4
 from lapbench.reports.results import Results
 from lapbench.reports.statistics import interval
 
@@ -74,10 +74,10 @@ class TestWorstCase:
     def test_columns_are_trainings_and_rows_tasks(self):
         figure, _ = self.figure(trainings=("natural", "pgd"), tasks=("digits", "letters"))
         assert [ax.get_title("left") for ax in figure.axes] == [
-            "digits, small_cnn\nnatural training",
-            "pgd training",
-            "letters, small_cnn\nnatural training",
-            "pgd training",
+            "digits, small_cnn, natural training",
+            "digits, small_cnn, pgd training",
+            "letters, small_cnn, natural training",
+            "letters, small_cnn, pgd training",
         ]
 
     def test_a_training_that_a_task_lacks_is_left_blank(self):
@@ -199,7 +199,7 @@ class TestPerturbations:
         return found
 
     def axes(self) -> dict[str, Axes]:
-        figure = drawn(perturbations.draw(results(self.numbers)))
+        figure = drawn(smoothness_fig4.draw(results(self.numbers)))
         return {ax.get_title("left"): ax for ax in figure.subfigs[0].axes if ax.axison}
 
     def test_panels_are_perturbations_at_each_level_and_distances(self):
@@ -227,7 +227,7 @@ class TestPerturbations:
     def test_boxes_have_the_median(self):
         ax = self.axes()["gaussian-noise\nSNR 15 dB"]
         medians = [
-            line.get_xdata().tolist() for line in ax.get_lines() if line.get_linewidth() == 2
+            line.get_xdata().tolist() for line in ax.get_lines() if line.get_linewidth() == 1.6
         ]
         assert medians == [pytest.approx([65, 65])] * 2
 
@@ -243,4 +243,4 @@ class TestPerturbations:
 
     def test_attacks_in_a_ball_alone_give_no_figure(self):
         in_ball = [clean(1.0), worst(0.1, 0.5)]
-        assert perturbations.draw(results(lambda *_: in_ball)) is None
+        assert smoothness_fig4.draw(results(lambda *_: in_ball)) is None

@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lapbench.reports.figures import gll_fig4, smoothness
+from lapbench.reports.figures import gll_fig4, smoothness_fig3
 from lapbench.reports.results import Results
 
 Curves = Mapping[str, list[float | None]]
@@ -78,7 +78,7 @@ class TestSmoothness:
 
     def figure(self) -> tuple[Figure, Results]:
         given = results(["softmax", "gll", "failed"], lambda key: self.STORED.get(key, {}))
-        return drawn(smoothness.draw(given)), given
+        return drawn(smoothness_fig3.draw(given)), given
 
     def test_line_is_the_mean_and_band_the_range_of_repetitions(self):
         """Means over batches (3, 2) and (1, 1); of both repetitions (2, 1.5)."""
@@ -101,15 +101,15 @@ class TestSmoothness:
     def test_tasks_have_rows_of_their_own(self):
         stored = {"smoothness_2": np.ones((3, 4))}
         given = results(["softmax"], lambda _: stored, tasks=("digits", "letters"))
-        axes = drawn(smoothness.draw(given)).axes
+        axes = drawn(smoothness_fig3.draw(given)).axes
         assert [ax.get_title("left").partition(",")[0] for ax in axes] == ["digits", "letters"]
 
     def test_smoothness_of_zero_alone_is_drawn_on_a_linear_axis(self):
         given = results(["softmax"], lambda _: {"smoothness_1": np.zeros((2, 3))})
-        assert drawn(smoothness.draw(given)).axes[0].get_yscale() == "linear"
+        assert drawn(smoothness_fig3.draw(given)).axes[0].get_yscale() == "linear"
 
     def test_no_stored_smoothness_gives_no_figure(self):
-        assert smoothness.draw(results(["gll"], lambda _: {"labels": np.zeros(3)})) is None
+        assert smoothness_fig3.draw(results(["gll"], lambda _: {"labels": np.zeros(3)})) is None
 
 
 class TestGLLFigure4:
@@ -169,7 +169,8 @@ class TestGLLFigure4:
     def test_legend_names_what_is_drawn(self):
         figure, _ = self.figure()
         classifiers = ["its own", "gll on its features", "softmax on its features"]
-        assert entries(figure) == ["gll", "softmax", "", "classifier", *classifiers]
+        named = [f"classifier: {name}" for name in classifiers]
+        assert entries(figure) == ["gll", "softmax", *named]
         assert [ax.get_ylabel() for ax in figure.axes] == [
             "training loss",
             "validation accuracy [%]",

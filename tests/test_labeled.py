@@ -15,8 +15,8 @@ import lapbench
 from lapbench import timing
 from lapbench.cells import Cell, Component, keep_labels
 from lapbench.cli import main
+from lapbench.collect import load_records
 from lapbench.datasets._task import Split, Task
-from lapbench.frame import load_records
 from lapbench.records import ResultsFolder
 
 

@@ -117,7 +117,9 @@ def test_wheel_puts_only_lapbench_into_site_packages(site: Path):
     assert top == {"lapbench"}
     package = site / "lapbench"
     installed = {path.relative_to(package).as_posix() for path in package.rglob("*.*")}
-    assert {"py.typed", "suites/default.toml", "methods/graph/knn.py"} <= installed
+    named = {"py.typed", "suites/default.toml", "reports/published.toml", "methods/graph/knn.py"}
+    assert named <= installed
+    assert {"reports/templates/page.html.jinja", "reports/templates/style.css"} <= installed
 
 
 def test_hugging_face_datasets_stays_importable(site: Path, tmp_path: Path):

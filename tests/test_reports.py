@@ -11,11 +11,11 @@ from click.testing import CliRunner
 
 import lapbench
 from lapbench.cli import main
+from lapbench.conditions import EXPLAINED
 from lapbench.discovery import load, names
 from lapbench.evaluate import accuracy
 from lapbench.frame import COLUMNS
 from lapbench.records import ResultsFolder
-from lapbench.report import EXPLAINED
 from lapbench.reports.figures.gll_fig3 import spread
 from lapbench.reports.leaderboard import (
     further_numbers,
@@ -116,13 +116,9 @@ def test_markdown_marks_the_best_and_escapes_bars():
 def test_further_numbers_name_their_split():
     frame = records({"gll": [0.9]})
     own = frame.assign(metric="outer_accuracy", split="outer", value=0.8)
-    published = frame.assign(metric="published_outer_accuracy", split="", value=0.7)
-    table = further_numbers(leaderboard(pd.concat([frame, own, published])))
+    table = further_numbers(leaderboard(pd.concat([frame, own])))
     found = table[["metric", "split", "mean"]].to_numpy().tolist()
-    assert found == [
-        ["outer_accuracy", "outer", "0.8000"],
-        ["published_outer_accuracy", "–", "0.7000"],
-    ]
+    assert found == [["outer_accuracy", "outer", "0.8000"]]
 
 
 def test_metrics_of_single_methods_are_explained_where_they_are(tiny_suite: Path, tmp_path: Path):

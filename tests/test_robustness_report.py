@@ -19,7 +19,8 @@ from click.testing import CliRunner
 
 from lapbench import discovery
 from lapbench.cli import main
-from lapbench.frame import FLAG_COLUMNS, load_records
+from lapbench.collect import load_records
+from lapbench.frame import FLAG_COLUMNS
 from lapbench.report import write_report
 from lapbench.reports.leaderboard import leaderboard
 from lapbench.reports.robustness import each_attack, headline, robustness
@@ -182,11 +183,14 @@ class TestReport:
     def test_table_is_written_beside_the_leaderboard(self, results: Path):
         report = write_report(results)
         assert [path.name for path in report.files] == [
+            "index.html",
             "leaderboard.md",
+            "leaderboard.tex",
             "leaderboard.csv",
+            "robustness.tex",
             "robustness.csv",
         ]
-        written = pd.read_csv(report.files[2], keep_default_na=False, na_values=["nan"])
+        written = pd.read_csv(report.files[-1], keep_default_na=False, na_values=["nan"])
         assert list(written.columns) == TIDY
         assert len(written) == len(report.robustness)
         assert {"gll", "softmax"} == set(written["method"])
@@ -227,7 +231,7 @@ class TestReport:
         printed = CliRunner().invoke(main, ["report", str(results)])
         assert printed.exit_code == 0
         report = write_report(results)
-        markdown = report.files[0].read_text()
+        markdown = (results / "leaderboard.md").read_text()
         table = report.headline
         for said in (printed.output, markdown):
             assert all(line in said for line in report.verdicts)

@@ -1,22 +1,17 @@
-"""What is particular to a task or a method of a suite: budget, labels, published figures, names."""
+"""What is particular to a task or a method of a suite: budget, labels, names."""
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from click.testing import CliRunner
 from composed import SECOND, mistakes, names, on_karate, planned, suite
 
 import lapbench
 from lapbench.cli import main
-from lapbench.frame import load_records
+from lapbench.conditions import conditions
 from lapbench.job import prepare
 from lapbench.records import ResultsFolder
-from lapbench.report import conditions
-from lapbench.reports.leaderboard import readable, to_markdown
 from lapbench.suite import SuiteError
-
-SOURCE = 'published = "Zachary 1977, table 1"\n'
 
 
 class TestBudgetOfATask:
@@ -151,74 +146,6 @@ class TestLabels:
     def test_that_are_no_text_are_a_mistake(self, tmp_path: Path):
         (found,) = mistakes(suite(tmp_path, '[{ name = "gll", label = 3 }]'))
         assert found.startswith("methods[0].label: received 3; it should be a valid string")
-
-
-class TestPublished:
-    METHODS = '["gll", { name = "softmax", published = { accuracy = 0.77, outer_accuracy = 0.8 } }]'
-
-    @pytest.mark.parametrize("figure", ["1.5", "-0.1", '"77 %"', "77", "nan"])
-    def test_figure_outside_of_0_to_1_names_its_place(self, tmp_path: Path, figure: str):
-        methods = f'[{{ name = "gll", published = {{ accuracy = {figure} }} }}]'
-        (found,) = mistakes(suite(tmp_path, methods, SOURCE))
-        assert found.startswith("methods[0].published.accuracy: received ")
-
-    @pytest.mark.parametrize(
-        ("methods", "source", "after", "expected"),
-        [
-            (METHODS, "", "", "published: figures need a source (published = "),
-            (METHODS, SOURCE, SECOND, "published: figures need a source (published = "),
-            ('["gll"]', SOURCE, "", "published: no method has figures; leave it out"),
-            (METHODS, "published = 3\n", "", "published: received 3; it should be a valid string"),
-            ('[{ name = "gll", published = 0.7 }]', SOURCE, "", "methods[0].published: received"),
-        ],
-    )
-    def test_mistakes_are_named(
-        self, tmp_path: Path, methods: str, source: str, after: str, expected: str
-    ):
-        (found,) = mistakes(suite(tmp_path, methods, source, after))
-        assert found.startswith(expected)
-
-    def test_figures_stand_beside_what_is_measured(self, tmp_path: Path):
-        path = suite(tmp_path, self.METHODS, SOURCE)
-        report = lapbench.run(path, results=tmp_path / "r", seeds=2)
-        table = readable(report.board).set_index("method")
-        assert table["published [%]"].to_dict() == {"softmax": "77.0", "gll": "–"}
-        assert "| published [%]" in to_markdown(report.board)
-        line = "Published figures, not measured here: Zachary 1977, table 1."
-        assert line in report.conditions
-        markdown = (tmp_path / "r" / "leaderboard.md").read_text()
-        assert line in markdown
-        board = pd.read_csv(tmp_path / "r" / "leaderboard.csv").set_index(["method", "metric"])
-        assert board.loc[("softmax", "published_accuracy"), "mean"] == 0.77
-        assert ("gll", "published_accuracy") not in board.index
-
-    def test_figures_are_rows_of_the_first_repetition(self, tmp_path: Path):
-        path = suite(tmp_path, self.METHODS, SOURCE)
-        lapbench.run(path, results=tmp_path / "r", seeds=2)
-        frame = load_records(tmp_path / "r")
-        rows = frame[frame["metric"].str.startswith("published_", na=False)]
-        found = dict(zip(rows["metric"], rows["value"], strict=True))
-        assert found == {"published_accuracy": 0.77, "published_outer_accuracy": 0.8}
-        assert len(rows) == 2
-        assert set(rows["method"]) == {"softmax"}
-        assert set(rows["repetition"]) == {0}
-
-    def test_figures_stand_alone_before_anything_is_measured(self, tmp_path: Path):
-        job = prepare(suite(tmp_path, self.METHODS, SOURCE), results=tmp_path / "r")
-        job.folder.write_plan(job.plan)
-        table = readable(lapbench.write_report(tmp_path / "r").board).set_index("method")
-        assert table.loc["softmax", "accuracy [%]"] == "–"
-        assert table.loc["softmax", "published [%]"] == "77.0"
-        assert table.loc["softmax", "cells"] == "0/1"
-
-    def test_without_figures_there_is_no_column(self, tiny_suite: Path, tmp_path: Path):
-        report = lapbench.run(tiny_suite, results=tmp_path / "r", seeds=1, methods="softmax")
-        assert "published [%]" not in readable(report.board).columns
-        assert not any("Published" in line for line in report.conditions)
-
-    def test_do_not_change_keys(self, tmp_path: Path):
-        keys = [each.key for each in planned(suite(tmp_path, self.METHODS, SOURCE))]
-        assert keys == [each.key for each in planned(suite(tmp_path, ["gll", "softmax"]))]
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_values_that_stand_twice_are_a_mistake(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("part", "option"), [("parseval", "beta"), ("name", "x"), ("published", "accuracy")]
+    ("part", "option"), [("parseval", "beta"), ("name", "x"), ("train", "inner")]
 )
 def test_options_of_what_is_no_part_are_a_mistake(tmp_path: Path, part: str, option: str):
     methods = f'[{{ name = "gll + svm", grid.{part}.{option} = [0.1] }}]'

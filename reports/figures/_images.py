@@ -1,6 +1,5 @@
 """Attacked images, as figures show them."""
 
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +8,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from lapbench.reports.figures._layout import heading
 from lapbench.reports.results import Arrays, Results
 from lapbench.reports.robustness import CLEAN
+from lapbench.reports.style import SMALL
 
 Array = np.ndarray[Any, Any]
+Place = tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +37,7 @@ class Attacked:
     @property
     def title(self) -> str:
         """Method and task on short lines."""
-        return f"{textwrap.fill(self.method, 22)}\n{textwrap.fill(self.task, 22)}"
+        return f"{heading(self.method, 1.2)}\n{heading(self.task, 1.2)}"
 
     @property
     def labels(self) -> Array:
@@ -59,13 +61,32 @@ class Attacked:
         right = self.predicted() == self.labels
         return np.asarray(right & (self.predicted(attack) != self.labels))
 
-    def show(self, ax: Axes, image: Array) -> None:
+    def show(self, ax: Axes, image: Array, place: Place) -> None:
         """Draw an image on the scale of the images that are not attacked."""
         low, high = float(self.images().min()), float(self.images().max())
         if len(image) == 1:
-            ax.imshow(image[0], cmap="gray", vmin=low, vmax=high)
+            show(ax, image[0], place, cmap="gray", vmin=low, vmax=high)
         else:
-            ax.imshow(((image - low) / (high - low)).clip(0, 1).transpose(1, 2, 0))
+            show(ax, ((image - low) / (high - low)).clip(0, 1).transpose(1, 2, 0), place)
+
+
+def show(ax: Axes, image: Array, place: Place, **scale: Any) -> None:
+    """Draw an image as a square of side 1, right and below of its place."""
+    x, y = place
+    ax.imshow(image, extent=(x, x + 1, y + 1, y), **scale)
+
+
+def write_above(ax: Axes, text: str, place: Place, **style: Any) -> None:
+    """Write above the image at a place."""
+    x, y = place
+    ax.text(x + 0.5, y - 0.06, text, ha="center", va="bottom", fontsize=SMALL, **style)
+
+
+def frame(ax: Axes, right: float, bottom: float, top: float) -> None:
+    """Show these many squares, downwards, without an axis."""
+    ax.set(xlim=(0, right), ylim=(bottom, -top), xticks=[], yticks=[], aspect="equal")
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
 
 
 def attacked_images(results: Results) -> Iterator[Attacked]:

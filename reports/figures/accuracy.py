@@ -1,58 +1,98 @@
 """Accuracy of every method on every task, one point a seed, with means and 95 % intervals.
 
-Needs: any suite with a finished cell.
+Needs: any suite with a finished cell, such as `lapbench run default`.
 """
 
-import math
-
+import numpy as np
 import pandas as pd
-import seaborn
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 
-from lapbench.reports.results import Results, panels
+from lapbench.reports.about import highest_first
+from lapbench.reports.figures._layout import grid, heading, sheet
+from lapbench.reports.results import Results, finite, panels
 from lapbench.reports.statistics import interval
+from lapbench.reports.style import shown
+
+CAPTION = "Point: a repetition. Diamond: their mean. Bar: its 95 % interval by Student's t."
+PUBLISHED = "Hollow: published, not measured here; it belongs to the row above it."
+NAMES = 0.9
+"""Width of the names of the methods in inches."""
 
 
 def draw(results: Results) -> Figure | None:
     """Return the figure, or None if no cell is finished."""
-    accuracies = results.records[results.records["metric"] == "accuracy"]
+    accuracies = _accuracies(results)
     if accuracies.empty:
         return None
-    shown = list(panels(accuracies))
-    rows = accuracies["method"].nunique()
-    widest = accuracies["method"].str.len().max()
-    size = (5.6 + 0.1 * widest, 0.9 + len(shown) * (0.5 + 0.45 * rows))
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(len(shown), squeeze=False)[:, 0]
-    for ax, (title, cells) in zip(axes, shown, strict=True):
-        _draw_task(ax, cells, results)
-        ax.set_title(title, loc="left")
-    axes[-1].set_xlabel(f"{accuracies['split'].iloc[0]} accuracy [%]")
+    found = list(panels(accuracies))
+    columns = min(len(found), 2)
+    methods = [rows["method"].nunique() for _, rows in found]
+    heights = [
+        0.45 + 0.16 * max(methods[first : first + columns])
+        for first in range(0, len(found), columns)
+    ]
+    papers = _published(results, accuracies)
+    caption = CAPTION if papers.empty else f"{CAPTION} {PUBLISHED}"
+    figure = sheet(sum(heights) + 0.2, columns, caption=caption)
+    axes = grid(figure, len(found), columns, height_ratios=heights)
+    colors = results.colors()
+    for ax, (title, rows) in zip(axes, found, strict=True):
+        own = papers.merge(rows[["task", "backbone", "training"]].drop_duplicates())
+        _draw_task(ax, rows, own, colors)
+        ax.set_title(heading(title, figure.get_figwidth() / columns - NAMES), loc="left")
+    for ax in axes[-columns:]:
+        ax.set_xlabel(f"{accuracies['split'].iloc[0]} accuracy [%]")
     return figure
 
 
-def _draw_task(ax: Axes, accuracies: pd.DataFrame, results: Results) -> None:
-    percent = accuracies.assign(value=100 * accuracies["value"])
-    means = percent.groupby("method")["value"].mean().sort_values(ascending=False)
-    seaborn.stripplot(
-        percent,
-        x="value",
-        y="method",
-        order=means.index,
-        hue="method",
-        palette=results.colors(),
+def describe(results: Results) -> str:
+    """Return the mean accuracies of the first panels in words, highest first."""
+    return f"Mean accuracy, highest first. {highest_first(list(panels(_accuracies(results))))}"
+
+
+def _accuracies(results: Results) -> pd.DataFrame:
+    records = results.records
+    return finite(records[(records["metric"] == "accuracy") & (records["attack"] == "")])
+
+
+def _published(results: Results, accuracies: pd.DataFrame) -> pd.DataFrame:
+    """Return the published accuracies of rows that were measured."""
+    papers = results.published
+    plain = papers[(papers["metric"] == "accuracy") & (papers["attack"] == "")]
+    rows = accuracies[["task", "backbone", "method", "training"]].drop_duplicates()
+    return plain.merge(rows)
+
+
+def _draw_task(ax: Axes, rows: pd.DataFrame, papers: pd.DataFrame, colors: dict[str, str]) -> None:
+    """Draw a row a method, the best mean first; what was published stands below its row."""
+    percent = {method: 100 * own.to_numpy(float) for method, own in rows.groupby("method")["value"]}
+    order = sorted(percent, key=lambda method: -percent[method].mean())
+    places = {method: place for place, method in enumerate(order)}
+    seeds = np.repeat(list(places.values()), [len(percent[method]) for method in order])
+    hues = to_rgba_array([colors[method] for method in order])
+    ax.scatter(
+        np.concatenate([percent[method] for method in order]),
+        seeds,
+        c=hues[seeds],
+        s=10,
         alpha=0.5,
-        jitter=False,
-        legend=False,
-        ax=ax,
+        linewidths=0,
     )
-    for row, method in enumerate(means.index):
-        found = interval(list(percent.loc[percent["method"] == method, "value"]))
-        half = 0.0 if math.isnan(found.high) else found.high - found.mean
-        ax.errorbar(
-            found.mean, row, xerr=half, fmt="D", color=results.colors()[method], capsize=4, zorder=3
-        )
-    ax.set(xlabel="", ylabel="", ylim=(len(means) - 0.5, -0.5))
-    ax.grid(axis="x", alpha=0.3)
-    seaborn.despine(ax=ax)
+    found = [interval(list(percent[method])) for method in order]
+    means = [each.mean for each in found]
+    low, high = ([getattr(each, end) for each in found] for end in ("low", "high"))
+    ax.hlines(range(len(order)), low, high, colors=[colors[method] for method in order])
+    ax.scatter(means, range(len(order)), c=hues, s=14, marker="D", linewidths=0, zorder=3)
+    ax.scatter(
+        100 * papers["published"].astype(float),
+        [places[method] + 0.32 for method in papers["method"]],
+        s=14,
+        facecolors="none",
+        edgecolors=[colors[method] for method in papers["method"]] or "none",
+        linewidths=0.8,
+    )
+    ax.set_yticks(range(len(order)), [shown(method, 22) for method in order])
+    ax.set_ylim(len(order) - 0.4, -0.6)
+    ax.grid(axis="x")

@@ -1,7 +1,7 @@
 """Hypergradients against the distance from the labels (bilevel paper, figure 1).
 
-Needs: `lapbench run bilevel-fig1` or `bilevel-decay`, or any suite with `bilevel` on a node task
-and snapshot_epochs.
+Needs: any suite with `bilevel` on a node task and `snapshot_epochs`, such as
+`lapbench run bilevel-fig1` or `lapbench run bilevel-decay`.
 """
 
 from collections.abc import Iterator
@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lapbench.reports.colors import category_colors
+from lapbench.reports.figures._layout import grid, heading, sheet
 from lapbench.reports.results import Arrays, Results
+from lapbench.reports.style import SMALL
 
 PREFIX = "hypergradient_"
 COLUMNS = 2
@@ -21,10 +23,11 @@ FEWEST = 5
 TINY = 1e-13
 CAPTION = (
     f"Dash: an edge. Diamond: median of the edges of a distance above {TINY:g} of the largest "
-    "(dotted), below which is rounding. Numbers: edges that are exactly 0.\n"
-    "Line: least squares through the logarithms of these medians in the largest component, without "
-    f"distances of less than {FEWEST} edges.\nEdges beyond the reach of a network have no part in "
-    "the computation (Theorem 3.1). Theorem 4.1 is about the loss without regularisation."
+    "(dotted), below which is rounding. Numbers: edges that are exactly 0. Line: least squares "
+    "through the logarithms of these medians in the largest component, without "
+    f"distances of less than {FEWEST} edges. Edges beyond the reach of a network have no part in "
+    "the computation (Theorem 3.1). Theorem 4.1 is about the MSE in the largest component, without "
+    "regularisation."
 )
 
 Array = np.ndarray[Any, Any]
@@ -35,15 +38,12 @@ def draw(results: Results) -> Figure | None:
     cells = list(_cells(results))
     if not cells:
         return None
-    rows = -(-len(cells) // COLUMNS)
-    figure = Figure(figsize=(4.6 * COLUMNS, 3.5 * rows + 0.5), layout="constrained")
-    grid = figure.subplots(rows, COLUMNS, squeeze=False)
-    for ax, (title, arrays) in zip(grid.flat, cells, strict=False):
+    columns = min(len(cells), COLUMNS)
+    figure = sheet(2.8 * -(-len(cells) // columns), columns, caption=CAPTION)
+    for ax, (title, arrays) in zip(grid(figure, len(cells), columns), cells, strict=True):
         _draw_panel(ax, arrays)
-        ax.set_title(title, loc="left", fontsize=9)
-    for ax in grid.flat[len(cells) :]:
-        ax.set_axis_off()
-    figure.supxlabel(CAPTION, fontsize=7)
+        inches = figure.get_figwidth() / columns
+        ax.set_title("\n".join(heading(line, inches) for line in title), loc="left")
     return figure
 
 
@@ -96,18 +96,17 @@ def describe_bound(theorem: Array, gradient: Array, distance: Array) -> str:
 
     """
     smallest, largest, at_zero = map(float, theorem)
-    name = "Theorem 4.1 (MSE, largest component)"
     known = np.isfinite(distance) & np.isfinite(gradient)
     if not np.isfinite(at_zero) or not known.any():
-        return f"{name}: no bound"
+        return "Theorem 4.1: no bound"
     size, hops = np.abs(gradient[known]), distance[known]
     near, far = hops.min(), hops.max()
     ratio = smallest / largest
     bounds = at_zero * (1 - ratio) ** np.array([near, far])
     vacuous = ": vacuous" if bounds[1] > size.max() else ""
     return (
-        f"{name}: factor 1 − {ratio:.2g} a hop,\nat most {bounds[0]:.2g} at distance "
-        f"{near:.0f}; largest found {size[hops == near].max():.2g}{vacuous}"
+        f"Theorem 4.1: factor 1 − {ratio:.2g} a hop,\nat most {bounds[0]:.2g} at distance "
+        f"{near:.0f};\nlargest found {size[hops == near].max():.2g}{vacuous}"
     )
 
 
@@ -116,8 +115,8 @@ def _above_rounding(size: Array) -> Array:
     return np.asarray((size > 0) & (size >= TINY * size.max(initial=0)))
 
 
-def _cells(results: Results) -> Iterator[tuple[str, Arrays]]:
-    """Yield title and arrays, those of the last epoch, of each cell that stored some."""
+def _cells(results: Results) -> Iterator[tuple[tuple[str, str], Arrays]]:
+    """Yield names and arrays, those of the last epoch, of each cell that stored some."""
     first = results.records[results.records["repetition"] == 0].drop_duplicates("key")
     for cell in first.itertuples():
         arrays = results.arrays(str(cell.key))
@@ -129,23 +128,23 @@ def _cells(results: Results) -> Iterator[tuple[str, Arrays]]:
                 for name, array in arrays.items()
                 if name.endswith(suffix)
             }
-            yield f"{cell.method}\n{cell.task}", last
+            yield (str(cell.method), str(cell.task)), last
 
 
 def _draw_panel(ax: Axes, arrays: Arrays) -> None:
     gradient, distance = arrays["hypergradient"].astype(float), arrays["distance"]
-    edge_color, median_color, line_color = seaborn.color_palette("colorblind", 3)
+    edge_color, median_color, line_color = category_colors(3)
     defined = np.isfinite(distance)
     place = np.where(defined, distance, distance[defined].max(initial=0) + 2)
     size, ticks = np.abs(gradient), np.unique(place)
     drawn = np.isfinite(size) & (size > 0)
     ax.scatter(
-        place[drawn], size[drawn], color=edge_color, marker="_", s=80, alpha=0.2, rasterized=True
+        place[drawn], size[drawn], color=edge_color, marker="_", s=50, alpha=0.2, rasterized=True
     )
     kept = _above_rounding(size)
     for tick in np.unique(place[kept]):
         median = np.median(size[kept & (place == tick)])
-        ax.plot(tick, median, "D", color=median_color, markeredgecolor="black", markersize=5)
+        ax.plot(tick, median, "D", color=median_color, markeredgecolor="black", markersize=4)
     if "theorem" in arrays:
         inside = gradient[arrays["largest"]], distance[arrays["largest"]]
         notes = [*_draw_decay(ax, *inside, line_color), describe_bound(arrays["theorem"], *inside)]
@@ -154,7 +153,7 @@ def _draw_panel(ax: Axes, arrays: Arrays) -> None:
     if overflown := int((~np.isfinite(size)).sum()):
         notes.append(f"not finite, left out: {overflown} edges")
     ax.text(
-        0.99, 0.99, "\n".join(notes), transform=ax.transAxes, ha="right", va="top", fontsize=6.5
+        0.99, 0.99, "\n".join(notes), transform=ax.transAxes, ha="right", va="top", fontsize=SMALL
     )
     _set_axes(ax, ticks, size[drawn])
     _write_zeros(ax, {tick: int((size[place == tick] == 0).sum()) for tick in ticks})
@@ -170,13 +169,13 @@ def _reach(gradient: Array, distance: Array, reach: int) -> Iterator[str]:
         yield f"exactly 0 at distances ≥ {reach}: {share:.1%} of {len(beyond)} edges"
 
 
-def _draw_decay(ax: Axes, gradient: Array, distance: Array, color: Any) -> Iterator[str]:
+def _draw_decay(ax: Axes, gradient: Array, distance: Array, color: str) -> Iterator[str]:
     """Draw the fitted exponential, and yield what to say of it."""
     fit = decay(gradient, distance)
     if fit is None:
         return
     hops = np.array([fit.first, fit.last])
-    ax.plot(hops, fit.level * fit.factor**hops, color=color, linewidth=2, zorder=1.5)
+    ax.plot(hops, fit.level * fit.factor**hops, color=color, linewidth=1.6, zorder=1.5)
     yield f"factor {fit.factor:.2f} a hop (median), distances {fit.first} to {fit.last}"
 
 
@@ -184,7 +183,7 @@ def _set_axes(ax: Axes, ticks: Array, size: Array) -> None:
     """Leave room above for the notes, and below, under a line, for the numbers of zeros."""
     low, high = np.log10([size.min(), size.max()]) if len(size) else (-1.0, 0.0)
     step = max(high - low, 1) / 10
-    ax.set(yscale="log", ylim=10.0 ** np.array([low - 1.5 * step, high + 3 * step]))
+    ax.set(yscale="log", ylim=10.0 ** np.array([low - 1.5 * step, high + 4 * step]))
     ax.set(xlabel="distance from the labels [hops]", ylabel="|hypergradient|")
     ax.set(xlim=(ticks.min() - 0.7, ticks.max() + 0.7))
     floor = 10 ** (low - 0.5 * step)
@@ -193,12 +192,11 @@ def _set_axes(ax: Axes, ticks: Array, size: Array) -> None:
     ax.axhline(floor, color="black", linewidth=0.5)
     if low < high + np.log10(TINY):
         ax.axhline(TINY * size.max(), color="black", linestyle=":", linewidth=0.8)
-    ax.grid(alpha=0.3)
-    seaborn.despine(ax=ax)
+    ax.grid()
 
 
 def _write_zeros(ax: Axes, zeros: dict[float, int]) -> None:
-    style: dict[str, Any] = {"y": 0.035, "fontsize": 6.5, "va": "center"}
+    style: dict[str, Any] = {"y": 0.035, "fontsize": SMALL, "va": "center"}
     ax.text(-0.01, s="exactly 0", transform=ax.transAxes, ha="right", **style)
     for tick, count in zeros.items():
         ax.text(tick, s=str(count), transform=ax.get_xaxis_transform(), ha="center", **style)

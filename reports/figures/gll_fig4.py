@@ -1,7 +1,7 @@
 """Training loss and validation accuracy over the epochs (GLL paper, figure 4).
 
 Needs: any suite with a method that also follows a graph learning layer while it trains, and so
-stores the curves `gll_loss` and `gll_validation_accuracy`.
+stores the curves `gll_loss` and `gll_validation_accuracy`, such as `lapbench run gll-switching`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from lapbench.reports.figures._layout import entry, heading, sheet
 from lapbench.reports.results import Results, panels
 
 STYLES = {
@@ -39,18 +39,20 @@ def draw(results: Results) -> Figure | None:
     rows = list(_rows(results))
     if not rows:
         return None
-    methods = [name for name in results.colors() if any(name in means for _, means in rows)]
-    height = max(0.4 + 3.0 * len(rows), 1.6 + 0.22 * len(methods))
-    longest = max(map(len, methods))
-    figure = Figure(figsize=(7.6 + 0.085 * longest, height), layout="constrained")
+    colors = {
+        name: color
+        for name, color in results.colors().items()
+        if any(name in means for _, means in rows)
+    }
+    figure = sheet(2.2 * len(rows), 2, _legend(colors, _drawn(rows)), CAPTION)
     grid = figure.subplots(len(rows), 2, squeeze=False)
     for (loss, accuracy), (title, means) in zip(grid, rows, strict=True):
         # Lines that coincide, as those of a common first phase do, stay visible by their widths.
-        for method, width in zip(methods, np.linspace(2.4, 1.2, len(methods)), strict=True):
-            style = {"color": results.colors()[method], "linewidth": width}
+        for method, width in zip(colors, np.linspace(2.0, 1.0, len(colors)), strict=True):
+            style = {"color": colors[method], "linewidth": width}
             _draw_method(loss, means.get(method, {}), LOSSES, style)
             _draw_method(accuracy, means.get(method, {}), ACCURACIES, style, unit=100)
-        loss.set_title(title, loc="left", fontsize=10)
+        loss.set_title(heading(title, figure.get_figwidth()), loc="left")
         loss.set_ylabel("training loss")
         if np.isfinite(loss.dataLim.minposy):
             loss.set_yscale("log")
@@ -58,17 +60,14 @@ def draw(results: Results) -> Figure | None:
     for ax in grid.flat:
         ax.set_xlabel("epoch")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-        ax.grid(alpha=0.3)
-        seaborn.despine(ax=ax)
-    figure.supxlabel(CAPTION, fontsize=7)
-    _add_legend(figure, {name: results.colors()[name] for name in methods}, _drawn(rows))
+        ax.grid()
     return figure
 
 
 def mean_over_repetitions(curves: Sequence[Sequence[float | None]]) -> np.ndarray[Any, Any]:
     """Return the mean of each epoch over the repetitions measured then, NaN where none was."""
-    epochs = list(zip_longest(*curves))
-    mean: np.ndarray[Any, Any] = pd.DataFrame(epochs, dtype=float).mean(axis=1).to_numpy()
+    epochs = pd.DataFrame(list(zip_longest(*curves)), dtype=float)
+    mean: np.ndarray[Any, Any] = epochs.where(np.isfinite(epochs)).mean(axis=1).to_numpy()
     return mean
 
 
@@ -108,7 +107,7 @@ def _draw_method(
             epochs = np.arange(1, len(values) + 1)
             linestyle, marker, _ = STYLES[prefix]
             (line,) = ax.plot(epochs, values, linestyle=linestyle, **style)
-            line.set(marker=marker, markersize=4, markevery=list(_alone(values)))
+            line.set(marker=marker, markevery=list(_alone(values)))
 
 
 def _alone(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -121,21 +120,11 @@ def _drawn(rows: Sequence[tuple[str, Means]]) -> set[str]:
     return {name for _, means in rows for curves in means.values() for name in curves}
 
 
-def _add_legend(figure: Figure, colors: dict[str, Any], drawn: set[str]) -> None:
+def _legend(colors: dict[str, str], drawn: set[str]) -> list[Line2D]:
+    """Return the methods by their colours, then the classifiers by their lines."""
     classifiers = [
-        _entry(label, color="black", linestyle=linestyle, marker=marker, markersize=4)
+        entry(f"classifier: {label}", color="black", linestyle=linestyle, marker=marker)
         for prefix, (linestyle, marker, label) in STYLES.items()
         if {LOSSES[prefix], ACCURACIES[prefix]} & drawn
     ]
-    gap, title = _entry("", linestyle="none"), _entry("classifier", linestyle="none")
-    figure.legend(
-        handles=[*(_entry(name, color=colors[name]) for name in colors), gap, title, *classifiers],
-        title="method",
-        alignment="left",
-        loc="outside right center",
-        frameon=False,
-    )
-
-
-def _entry(label: str, **style: Any) -> Line2D:
-    return Line2D([], [], label=label, **style)
+    return [*(entry(name, color=color) for name, color in colors.items()), *classifiers]

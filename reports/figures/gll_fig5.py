@@ -1,24 +1,26 @@
 """Accuracy under FGSM and IFGSM against ε, and under CW against c (GLL paper, figures 5 to 7).
 
-Needs: any suite with attacks under the labels `fgsm`, `ifgsm` or `cw-gll`.
+Needs: any suite with attacks under the labels `fgsm`, `ifgsm` or `cw-gll`, such as
+`lapbench run robustness`.
 """
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lapbench.reports.colors import Styles
 from lapbench.reports.figures._attacked import (
-    Styles,
     accuracies,
-    add_caption,
-    add_legend,
     after_last_step,
     draw_accuracy,
-    legend_width,
+    draw_published,
     log_levels,
+    method_entries,
     method_styles,
 )
+from lapbench.reports.figures._layout import grid, heading, sheet
 from lapbench.reports.results import Results, panels
+from lapbench.reports.robustness import ACCURACY
 
 TITLES = {"fgsm": "FGSM", "ifgsm": "IFGSM", "cw-gll": "CW"}
 CAPTION = (
@@ -26,44 +28,57 @@ CAPTION = (
     "Methods at a level are drawn side by side. ε = 0 and c = 0: not attacked. Scale of c: linear "
     "up to the first c, then logarithmic."
 )
+PUBLISHED = "Hollow: published, not measured here."
 
 
 def draw(results: Results) -> Figure | None:
-    """Return one row of panels a task, backbone and training, or None without these attacks."""
+    """Return panels of each task, backbone and training, or None without these attacks."""
     attacked = after_last_step(results.records)
-    under = attacked[attacked["attack"].isin(list(TITLES))]
-    if under.empty:
+    attacks = [attack for attack in TITLES if not accuracies(attacked, attack).empty]
+    if not attacks:
         return None
-    attacks = [attack for attack in TITLES if (under["attack"] == attack).any()]
+    under = attacked[attacked["attack"].isin(attacks)]
     rows = [
         (title, group) for title, group in panels(attacked) if group["attack"].isin(attacks).any()
     ]
     styles = method_styles(results, under["method"])
-    width = 3.2 * len(attacks) + legend_width(styles)
-    height = max(0.6 + 2.9 * len(rows), 1 + 0.22 * len(styles))
-    figure = Figure(figsize=(width, height), layout="constrained")
-    grid = figure.subplots(len(rows), len(attacks), squeeze=False)
-    for axes, (title, group) in zip(grid, rows, strict=True):
-        for ax, attack in zip(axes, attacks, strict=True):
-            _draw_panel(ax, accuracies(group, attack), styles)
-            ax.set_title(TITLES[attack], loc="left", fontsize=9)
-        axes[0].set_title(f"{title}\n{TITLES[attacks[0]]}", loc="left", fontsize=9)
-        axes[0].set_ylabel("accuracy [%]")
-    add_legend(figure, styles)
-    add_caption(figure, CAPTION)
+    papers = _published(results, under)
+    caption = CAPTION if papers.empty else f"{CAPTION} {PUBLISHED}"
+    columns = len(attacks) if len(attacks) > 1 else min(len(rows), 2)
+    shown = [(title, group, attack) for title, group in rows for attack in attacks]
+    height = 2.3 * -(-len(shown) // columns)
+    figure = sheet(height, columns, method_entries(styles), caption)
+    axes = grid(figure, len(shown), columns)
+    for ax, (title, group, attack) in zip(axes, shown, strict=True):
+        own = papers.merge(group[["task", "backbone", "training"]].drop_duplicates())
+        _draw_panel(ax, accuracies(group, attack), own[own["attack"] == attack], styles)
+        about = heading(title, figure.get_figwidth() / (columns if len(attacks) == 1 else 1))
+        first = f"{about}\n" if attack == attacks[0] else ""
+        ax.set_title(f"{first}{TITLES[attack]}", loc="left")
+    for ax in axes[::columns]:
+        ax.set_ylabel("accuracy [%]")
     return figure
 
 
-def _draw_panel(ax: Axes, rows: pd.DataFrame, styles: Styles) -> None:
+def _published(results: Results, under: pd.DataFrame) -> pd.DataFrame:
+    """Return the published accuracies under attacks that were run on the same row."""
+    papers = results.published[results.published["metric"] == ACCURACY]
+    return papers.merge(
+        under[["task", "backbone", "method", "training", "attack"]].drop_duplicates()
+    )
+
+
+def _draw_panel(ax: Axes, rows: pd.DataFrame, papers: pd.DataFrame, styles: Styles) -> None:
     if rows.empty:
         ax.set_axis_off()
         ax.text(0.5, 0.5, "not run", transform=ax.transAxes, ha="center", color="grey")
         return
     draw_accuracy(ax, rows, styles)
+    draw_published(ax, papers, styles)
+    levels = pd.concat([rows["level"], papers["level"].astype(float)])
     if (rows["parameter"] == "c").any():
-        log_levels(ax, rows["level"])
+        log_levels(ax, levels)
         ax.set_xlabel("c")
     else:
-        largest = rows["level"].max()
-        ax.set_xlim(-0.06 * largest, 1.06 * largest)
+        ax.set_xlim(-0.1 * levels.max(), 1.1 * levels.max())
         ax.set_xlabel("ε")

@@ -1,7 +1,7 @@
 """Images, what attacks add to them, and what comes of it (GLL paper, figure 9).
 
-Needs: any suite with images and attacks under the labels `fgsm`, `ifgsm` or `cw-gll`; the worst
-case over all attacks is shown beside them.
+Needs: any suite with images and attacks under the labels `fgsm`, `ifgsm` or `cw-gll`, such as
+`lapbench run robustness`; the worst case over all attacks is shown beside them.
 """
 
 from collections.abc import Sequence
@@ -11,17 +11,30 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lapbench.reports.figures._attacked import describe_level
-from lapbench.reports.figures._images import Array, Attacked, attacked_images
+from lapbench.reports.figures._images import (
+    Array,
+    Attacked,
+    Place,
+    attacked_images,
+    frame,
+    show,
+    write_above,
+)
+from lapbench.reports.figures._layout import sheet
 from lapbench.reports.results import Results
 from lapbench.reports.robustness import ACCURACY, WORST
+from lapbench.reports.style import PAGE, SMALL
 
 ATTACKS = ("fgsm", "ifgsm", "cw-gll", WORST)
 CAPTION = (
     "Image, what the attack added (red: brighter, blue: darker, in colour images as deviation from "
-    "grey; scaled to its maximum), and the sum, with the classes predicted before and after.\nThe "
+    "grey; scaled to its maximum), and the sum, with the classes predicted before and after. The "
     "first of {count} images that was right and became wrong. Natural training, repetition 0."
 )
-GAP = 0.2
+APART, GAP, DOWN, HEAD = 1.1, 0.3, 1.4, 0.8
+"""In sides of an image: columns apart, gap of attacks, rows apart, room for the attacks' names."""
+NAMES = 1.2
+"""Width of the names of the methods in inches."""
 
 
 def draw(results: Results) -> Figure | None:
@@ -30,24 +43,18 @@ def draw(results: Results) -> Figure | None:
     attacks = [attack for attack in ATTACKS if any(model.has(attack) for model in models)]
     if not set(attacks) - {WORST}:
         return None
-    ratios = [1, 1, 1, GAP] * len(attacks)
-    figure = Figure(
-        figsize=(1.05 * sum(ratios) + 1.6, 1.3 * len(models) + 0.7), layout="constrained"
-    )
-    grid = figure.subplots(len(models), len(ratios), squeeze=False, width_ratios=ratios)
-    for axes, model in zip(grid, models, strict=True):
-        for ax in axes:
-            ax.set(xticks=[], yticks=[])
-            ax.spines[:].set_visible(False)
+    right, bottom = (3 * APART + GAP) * len(attacks) - GAP, DOWN * len(models) - 0.3
+    side = min((PAGE - NAMES) / right, 0.6)
+    figure = sheet(side * (bottom + HEAD), caption=CAPTION.format(count=len(models[0].labels)))
+    ax = figure.subplots()
+    for row, model in enumerate(models):
         for number, attack in enumerate(attacks):
-            _draw_attack(axes[4 * number : 4 * number + 3], model, attack)
-        axes[0].set_ylabel(model.title, rotation=0, ha="right", va="center", fontsize=8)
+            _draw_attack(ax, model, attack, ((3 * APART + GAP) * number, DOWN * row))
     for number, attack in enumerate(attacks):
-        grid[0, 4 * number].set_title(
-            f"{_describe(models, attack)}\n", loc="left", fontsize=9, weight="bold"
-        )
-    count = len(models[0].labels)
-    figure.supxlabel(CAPTION.format(count=count), fontsize=7)
+        middle = ((3 * APART + GAP) * number + APART, -0.35)
+        write_above(ax, _describe(models, attack), middle, weight="bold")
+    frame(ax, right, bottom, HEAD)
+    ax.set_yticks([DOWN * row + 0.5 for row in range(len(models))], [m.title for m in models])
     return figure
 
 
@@ -59,28 +66,28 @@ def _describe(models: Sequence[Attacked], attack: str) -> str:
     return f"{attack}, {describe_level(own['parameter'].iloc[0], own['level'].max())}"
 
 
-def _draw_attack(axes: Sequence[Axes], model: Attacked, attack: str) -> None:
-    """Draw image, difference and sum in three panels, or say why there are none."""
-    fooled = model.fooled(attack) if model.has(attack) else None
+def _draw_attack(ax: Axes, model: Attacked, attack: str, place: Place) -> None:
+    """Draw image, difference and sum beside each other, or say why there are none."""
+    (x, y), fooled = place, model.fooled(attack) if model.has(attack) else None
     if fooled is None or not fooled.any():
         text = "not run" if fooled is None else "none\nbecame wrong"
-        style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "color": "grey"}
-        axes[1].text(0.5, 0.5, text, transform=axes[1].transAxes, **style)
+        style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": SMALL}
+        ax.text(x + APART + 0.5, y + 0.5, text, color="grey", **style)
         return
     number = int(fooled.argmax())
     clean, attacked = model.images()[number], model.images(attack)[number]
-    model.show(axes[0], clean)
-    _show_difference(axes[1], attacked - clean)
-    model.show(axes[2], attacked)
+    model.show(ax, clean, place)
+    _show_difference(ax, attacked - clean, (x + APART, y))
+    model.show(ax, attacked, (x + 2 * APART, y))
     before, after = model.predicted()[number], model.predicted(attack)[number]
-    axes[2].set_title(f"{before} → {after}", fontsize=9)
+    write_above(ax, f"{before} → {after}", (x + 2 * APART, y))
 
 
-def _show_difference(ax: Axes, difference: Array) -> None:
+def _show_difference(ax: Axes, difference: Array, place: Place) -> None:
     """Draw by how much values changed, on a scale that ends at the largest change."""
     largest = float(abs(difference).max())
     if len(difference) == 1:
-        ax.imshow(difference[0], cmap="RdBu_r", vmin=-largest, vmax=largest)
+        show(ax, difference[0], place, cmap="RdBu_r", vmin=-largest, vmax=largest)
     else:
-        ax.imshow((difference / largest / 2 + 0.5).transpose(1, 2, 0))
-    ax.set_title(f"max {largest:.2g}", fontsize=8)
+        show(ax, (difference / (largest or 1) / 2 + 0.5).transpose(1, 2, 0), place)
+    write_above(ax, f"max {largest:.2g}", place)

@@ -1,9 +1,7 @@
 """Error, direction, time and memory of unrolled hypergradients against inner steps.
 
-Error and direction are those against the implicit hypergradient.
-
-Needs: `lapbench run hypergradients`, or any suite with unrolled `bilevel` on a node task at several
-`inner_steps`; `stages = true` under `[evaluation]` adds the times.
+Needs: any suite with unrolled `bilevel` on a node task at several `inner_steps`, such as
+`lapbench run hypergradients`; `stages = true` under `[evaluation]` adds the times.
 """
 
 import json
@@ -13,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lapbench.reports.colors import category_colors
+from lapbench.reports.figures._layout import entry, heading, sheet
 from lapbench.reports.results import Results
+from lapbench.reports.style import SMALL
 
 ERROR = "hypergradient_error"
 COSINE = "hypergradient_cosine"
@@ -33,8 +33,8 @@ LIMIT = 1e6
 ROW = 0.055
 CAPTION = (
     "Error and cosine: against the implicit hypergradient. Line: median over repetitions. Point: a "
-    f"repetition. Triangle: above $10^{{{np.log10(LIMIT):.0f}}}$. Dotted: error of a hypergradient "
-    "of 0.\nFractions: repetitions whose hypergradient overflowed, of all, in the colour and style "
+    "repetition. Triangle: above 10⁶. Dotted: error of a hypergradient of 0. "
+    "Fractions: repetitions whose hypergradient overflowed, of all, in the colour and style "
     "of their line. In the median of the errors they are infinite, in that of the cosines left "
     "out."
 )
@@ -55,8 +55,8 @@ def draw(results: Results) -> Figure | None:
         return None
     columns = list(unrolled.groupby(["task", "start"], dropna=False))
     lines = sorted(unrolled["line"].unique())
-    colors = dict(zip(lines, seaborn.color_palette("colorblind", len(lines)), strict=True))
-    figure = Figure(figsize=(3.7 * len(columns) + 2.8, 10), layout="constrained")
+    colors = dict(zip(lines, category_colors(len(lines)), strict=True))
+    figure = sheet(7, len(columns), _legend(cells, unrolled, colors), CAPTION)
     shape: dict[str, Any] = {"sharex": True, "sharey": "row", "height_ratios": [1.7, 1, 1, 1]}
     grid = figure.subplots(len(LABELS), len(columns), squeeze=False, **shape)
     for axes, ((task, start), rows) in zip(grid.T, columns, strict=True):
@@ -65,19 +65,22 @@ def draw(results: Results) -> Figure | None:
             _draw_panel(ax, rows, metric, colors)
             if implicit[metric].notna().any():
                 ax.axhline(implicit[metric].median(), color="black", linestyle="-.")
-        axes[0].set_title(f"{task}{_title(start)}", loc="left", fontsize=9)
+        about = heading(task, figure.get_figwidth() / len(columns))
+        axes[0].set_title(f"{about}{_title(start)}", loc="left")
         axes[-1].set_xlabel("inner steps")
     _mark_overflow(grid[0], [rows for _, rows in columns], colors)
     for ax, label in zip(grid[:, 0], LABELS.values(), strict=True):
         ax.set_ylabel(label)
-    legend = [Line2D([], [], color=color, label=line) for line, color in colors.items()]
-    for precision in filter(None, sorted(unrolled["precision"].unique(), reverse=True)):
-        legend.append(Line2D([], [], color="grey", linestyle=STYLES[precision], label=precision))
-    if (cells["gradient"] == "implicit").any():
-        legend.append(Line2D([], [], color="black", linestyle="-.", label="implicit"))
-    figure.legend(handles=legend, loc="outside right center", frameon=False)
-    figure.supxlabel(CAPTION, fontsize=7)
     return figure
+
+
+def _legend(cells: pd.DataFrame, unrolled: pd.DataFrame, colors: dict[str, str]) -> list[Line2D]:
+    legend = [entry(line, color=color) for line, color in colors.items()]
+    for precision in filter(None, sorted(unrolled["precision"].unique(), reverse=True)):
+        legend.append(entry(precision, color="grey", linestyle=STYLES[precision]))
+    if (cells["gradient"] == "implicit").any():
+        legend.append(entry("implicit", color="black", linestyle="-."))
+    return legend
 
 
 def settings(method: str) -> dict[str, Any]:
@@ -133,9 +136,9 @@ def _line(found: dict[str, Any]) -> str:
     return ", ".join(part for part in parts if part) or "unrolled"
 
 
-def _draw_panel(ax: Axes, rows: pd.DataFrame, metric: str, colors: dict[str, Any]) -> None:
+def _draw_panel(ax: Axes, rows: pd.DataFrame, metric: str, colors: dict[str, str]) -> None:
     # Lines that coincide, as those of the memory do, stay visible by their widths.
-    widths = dict(zip(colors, np.linspace(2.8, 1.2, len(colors)), strict=True))
+    widths = dict(zip(colors, np.linspace(2.4, 1.0, len(colors)), strict=True))
     for (line, precision), group in rows.groupby(["line", "precision"]):
         medians = group.groupby("inner_steps")[metric].median()
         medians = medians.where(np.isfinite(medians)).clip(upper=LIMIT)
@@ -148,7 +151,7 @@ def _draw_panel(ax: Axes, rows: pd.DataFrame, metric: str, colors: dict[str, Any
                 shown[metric].clip(upper=LIMIT),
                 color=colors[line],
                 marker=marker,
-                s=12,
+                s=8,
                 alpha=0.5,
                 linewidths=0,
             )
@@ -162,12 +165,11 @@ def _draw_panel(ax: Axes, rows: pd.DataFrame, metric: str, colors: dict[str, Any
     steps = sorted(rows["inner_steps"].unique())
     ax.set_xticks(steps, [f"{count:.0f}" for count in steps])
     ax.set_xticks([], minor=True)
-    ax.grid(alpha=0.3)
-    seaborn.despine(ax=ax)
+    ax.grid()
 
 
 def _mark_overflow(
-    axes: Sequence[Axes], columns: list[pd.DataFrame], colors: dict[str, Any]
+    axes: Sequence[Axes], columns: list[pd.DataFrame], colors: dict[str, str]
 ) -> None:
     """Write above the errors how many overflowed, in a row for each line of which some did."""
     counts = [
@@ -186,7 +188,7 @@ def _mark_overflow(
     axes[0].set_yticks([], minor=True)
     if kinds:
         text = axes[0].text(-0.02, (1 + edge) / 2, "overflow", transform=axes[0].transAxes)
-        text.set(fontsize=8, ha="right", va="center")
+        text.set(fontsize=SMALL, ha="right", va="center")
     for ax, table in zip(axes, counts, strict=True):
         for row, (line, precision) in enumerate(kinds):
             y, color = 1 - ROW * (row + 0.5), colors[line]
@@ -195,5 +197,5 @@ def _mark_overflow(
             for (*kind, steps), (some, all_) in table.iterrows():
                 if kind == [line, precision]:
                     text = ax.text(steps, y, f"{some}/{all_}", transform=ax.get_xaxis_transform())
-                    text.set(color=color, fontsize=7, weight="bold", ha="center", va="center")
+                    text.set(color=color, fontsize=SMALL, weight="bold", ha="center", va="center")
                     text.set_bbox({"color": "white", "pad": 0.5})

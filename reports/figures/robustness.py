@@ -1,4 +1,4 @@
-"""Accuracy in the worst case over all attacks against ε, one row a task, one column a training.
+"""Accuracy in the worst case over all attacks against ε, one panel a task and training.
 
 Needs: any suite with a table `[robustness]` and finished cells, such as `lapbench run robustness`.
 """
@@ -7,19 +7,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lapbench.reports.about import highest_first
+from lapbench.reports.colors import Styles
 from lapbench.reports.figures._attacked import (
-    Styles,
     accuracies,
-    add_caption,
-    add_legend,
     after_last_step,
     draw_accuracy,
-    legend_width,
     log_levels,
+    method_entries,
     method_styles,
 )
-from lapbench.reports.results import Results
-from lapbench.reports.robustness import WORST
+from lapbench.reports.figures._layout import grid, heading, sheet
+from lapbench.reports.results import Results, finite, panels
+from lapbench.reports.robustness import ACCURACY, WORST
 
 NORMS = {"linf": "ℓ∞", "l2": "ℓ₂"}
 CAPTION = (
@@ -32,28 +32,41 @@ CAPTION = (
 def draw(results: Results) -> Figure | None:
     """Return the grid of panels, or None if no worst case was measured."""
     attacked = after_last_step(results.records)
-    worst = attacked[attacked["attack"] == WORST]
+    worst = _worst(attacked)
     if worst.empty:
         return None
     styles = method_styles(results, worst["method"])
     rows = list(worst[["task", "backbone"]].drop_duplicates().itertuples(index=False, name=None))
-    columns = list(worst["training"].unique())
-    size = (
-        3.9 * len(columns) + legend_width(styles),
-        max(0.6 + 3.2 * len(rows), 1 + 0.22 * len(styles)),
-    )
-    figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(len(rows), len(columns), squeeze=False)
-    for axes, (task, backbone) in zip(grid, rows, strict=True):
-        own = attacked[(attacked["task"] == task) & (attacked["backbone"] == backbone)]
-        for ax, training in zip(axes, columns, strict=True):
-            _draw_panel(ax, own[own["training"] == training], styles)
-            ax.set_title(f"{training} training", loc="left", fontsize=9)
-        axes[0].set_title(f"{task}, {backbone}\n{columns[0]} training", loc="left", fontsize=9)
-        axes[0].set_ylabel("worst-case accuracy [%]")
-    add_legend(figure, styles)
-    add_caption(figure, CAPTION)
+    trainings = list(worst["training"].unique())
+    shown = [(*row, training) for row in rows for training in trainings]
+    columns = len(trainings) if len(trainings) > 1 else min(len(rows), 2)
+    height = 2.3 * -(-len(shown) // columns)
+    figure = sheet(height, columns, method_entries(styles), CAPTION)
+    axes = grid(figure, len(shown), columns)
+    for ax, names in zip(axes, shown, strict=True):
+        own = (attacked[["task", "backbone", "training"]] == list(names)).all(axis=1)
+        _draw_panel(ax, attacked[own], styles)
+        title = f"{', '.join(names)} training"
+        ax.set_title(heading(title, figure.get_figwidth() / columns), loc="left")
+    for ax in axes[::columns]:
+        ax.set_ylabel("worst-case accuracy [%]")
     return figure
+
+
+def describe(results: Results) -> str:
+    """Return the mean accuracies in the worst case of the first panels in words, highest first."""
+    attacked = after_last_step(results.records)
+    headlines = attacked[attacked["metric"] == "joint_accuracy"]
+    worst = _worst(attacked).merge(headlines[["key", "level"]].drop_duplicates())
+    found = [
+        (f"{title}, at ε = {', '.join(f'{level:g}' for level in rows['level'].unique())}", rows)
+        for title, rows in panels(worst)
+    ]
+    return f"Accuracy in the worst case, highest first. {highest_first(found)}"
+
+
+def _worst(attacked: pd.DataFrame) -> pd.DataFrame:
+    return finite(attacked[(attacked["attack"] == WORST) & (attacked["metric"] == ACCURACY)])
 
 
 def _draw_panel(ax: Axes, attacked: pd.DataFrame, styles: Styles) -> None:
@@ -63,7 +76,7 @@ def _draw_panel(ax: Axes, attacked: pd.DataFrame, styles: Styles) -> None:
         return
     draw_accuracy(ax, rows, styles)
     log_levels(ax, rows["level"])
-    headline = attacked.loc[attacked["metric"] == "joint_accuracy", "level"].iloc[0]
-    ax.axvline(headline, color="black", linestyle=":", linewidth=0.8, zorder=1)
-    (norm,) = rows.loc[rows["level"] > 0, "norm"].unique()
-    ax.set_xlabel(f"ε ({NORMS[norm]})")
+    for headline in attacked.loc[attacked["metric"] == "joint_accuracy", "level"].unique():
+        ax.axvline(headline, color="black", linestyle=":", linewidth=0.8, zorder=1)
+    norms = rows.loc[rows["level"] > 0, "norm"].unique()
+    ax.set_xlabel(f"ε ({', '.join(NORMS[norm] for norm in norms)})")

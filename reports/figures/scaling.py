@@ -1,8 +1,7 @@
 """Time of each stage of a method against the number of samples, with fitted powers.
 
-Times are those of the processor, on a GPU of the clock on the wall.
-
-Needs: `lapbench run scaling`, or any suite with `stages = true` under `[evaluation]`.
+Needs: any suite with `stages = true` under `[evaluation]` and several sizes of a data set, such as
+`lapbench run scaling`.
 """
 
 import math
@@ -10,20 +9,23 @@ from itertools import cycle
 
 import numpy as np
 import pandas as pd
-import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lapbench.reports.results import Results
+from lapbench.reports.colors import MARKERS, category_colors
+from lapbench.reports.figures._layout import LINE, grid, heading, sheet
+from lapbench.reports.results import Results, finite
+from lapbench.reports.style import shown
 
 PREFIX = "stage: "
 TOTAL = "total"
-MARKERS = "os^Dv<>P"
+CAPTION = "Medians over cells. Times are those of the processor, on a GPU of the clock on the wall."
 
 
 def draw(results: Results) -> Figure | None:
     """Return one panel for every method timed at several sizes of a data set, or None."""
-    stages = results.records[results.records["metric"].astype(str).str.startswith(PREFIX)]
+    records = results.records
+    stages = finite(records[records["metric"].astype(str).str.startswith(PREFIX)])
     if stages.empty:
         return None
     family = stages["task"].str.partition(" (")[0]
@@ -31,11 +33,14 @@ def draw(results: Results) -> Figure | None:
     panels = [(names, rows) for names, rows in groups if rows["count"].nunique() > 1]
     if not panels:
         return None
-    figure = Figure(figsize=(7.2, 0.4 + 3.9 * len(panels)), layout="constrained")
-    axes = figure.subplots(len(panels), squeeze=False)[:, 0]
-    for ax, (names, rows) in zip(axes, panels, strict=True):
-        _draw_panel(ax, seconds(rows))
-        ax.set_title(", ".join(names), loc="left")
+    columns = min(len(panels), 2)
+    tables = [(", ".join(names), seconds(rows)) for names, rows in panels]
+    longest = max(len(table.columns) for _, table in tables)
+    height = (2.4 + LINE * longest) * -(-len(panels) // columns)
+    figure = sheet(height, columns, caption=CAPTION)
+    for ax, (title, table) in zip(grid(figure, len(panels), columns), tables, strict=True):
+        _draw_panel(ax, table)
+        ax.set_title(heading(title, figure.get_figwidth() / columns), loc="left")
     return figure
 
 
@@ -68,7 +73,7 @@ def larger_half(column: pd.Series) -> pd.Series:
 
 
 def _draw_panel(ax: Axes, table: pd.DataFrame) -> None:
-    palette = seaborn.color_palette("colorblind", len(table.columns))
+    palette = category_colors(len(table.columns))
     styles = {
         name: {"color": color, "marker": marker, "linestyle": "-"}
         for name, color, marker in zip(table.columns, palette, cycle(MARKERS), strict=False)
@@ -81,14 +86,11 @@ def _draw_panel(ax: Axes, table: pd.DataFrame) -> None:
             table.index,
             table[name],
             **styles[name],
-            label=name if math.isnan(p) else f"{name}, $n^{{{p:.1f}}}$",
+            label=shown(name) + ("" if math.isnan(p) else f", $n^{{{p:.1f}}}$"),
         )
     ax.set_xticks(table.index, [f"{size:,}" for size in table.index], minor=False)
     ax.set_xticks([], minor=True)
     ax.set(xlabel="samples n", ylabel="time of one pass [s]")
-    ax.grid(alpha=0.3)
+    ax.grid()
     fitted = f"slope from n = {larger_half(table[TOTAL]).index[0]:,} on" if len(table) > 1 else ""
-    ax.legend(
-        title=fitted, alignment="left", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False
-    )
-    seaborn.despine(ax=ax)
+    ax.legend(title=fitted, alignment="left", loc="upper left", bbox_to_anchor=(0, -0.2))

@@ -1,27 +1,37 @@
 """Images in the worst case and their nearest training images (WNLL paper, figure 10).
 
-Needs: any suite with images and a table `[robustness]`.
+Needs: any suite with images and a table `[robustness]`, such as `lapbench run robustness`.
 """
 
 from collections.abc import Sequence
 from itertools import groupby
 
 import numpy as np
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from lapbench.reports.figures._images import Array, Attacked, attacked_images
+from lapbench.reports.figures._images import (
+    Array,
+    Attacked,
+    attacked_images,
+    frame,
+    write_above,
+)
+from lapbench.reports.figures._layout import grid, heading, sheet
 from lapbench.reports.results import Results
 from lapbench.reports.robustness import WORST
 
 NEAREST = "nearest x"
 ROWS = 3
 COLUMNS = 2
-GAP = 0.25
+APART, GAP, DOWN, HEAD = 1.15, 0.25, 1.4, 0.4
+"""In sides of an image: columns apart, gap after the first, rows apart, room above the first."""
+BOTTOM = DOWN * (ROWS - 1) + 1.1
 OTHER_CLASS = "#d55e00"
 CAPTION = (
     "Left: image in the worst case, with its class and, after the arrow, the predicted one. Beside "
-    "it: its nearest training images in feature\nspace, with their classes. Orange: a class other "
-    "than the image's. The images are the same for all methods of a task: those that\nbecame wrong "
+    "it: its nearest training images in feature space, with their classes. Orange: a class other "
+    "than the image's. The images are the same for all methods of a task: those that became wrong "
     "under most of them. Natural training, repetition 0."
 )
 
@@ -31,15 +41,22 @@ def draw(results: Results) -> Figure | None:
     models = [model for model in attacked_images(results) if NEAREST in model.arrays]
     if not models:
         return None
-    lines = -(-len(models) // COLUMNS)
-    figure = Figure(figsize=(4.6 * COLUMNS, 2.9 * lines + 0.4), layout="constrained")
-    blocks = figure.subfigures(lines, COLUMNS, squeeze=False).flat
+    right = 1 + GAP + APART * max(model.arrays[NEAREST].shape[1] for model in models)
+    columns = min(len(models), COLUMNS)
+    figure = sheet(0, columns, caption=CAPTION)
+    side = (figure.get_figwidth() / columns - 0.1) / right
+    lines = -(-len(models) // columns)
+    figure.set_figheight(figure.get_figheight() + lines * (side * (BOTTOM + HEAD) + 0.2))
+    axes = iter(grid(figure, len(models), columns))
     for _, group in groupby(models, lambda model: model.task):
         same_task = list(group)
         chosen = most_fooled(same_task)
         for model in same_task:
-            _draw_block(next(blocks), model, chosen)
-    figure.supxlabel(CAPTION, fontsize=7)
+            ax = next(axes)
+            _draw_block(ax, model, chosen)
+            frame(ax, right, BOTTOM, HEAD)
+            title = f"{model.method}, {model.task}"
+            ax.set_title(heading(title, figure.get_figwidth() / columns), loc="left")
     return figure
 
 
@@ -52,20 +69,17 @@ def most_fooled(models: Sequence[Attacked]) -> list[int]:
     return sorted(np.argsort(-np.asarray(count), kind="stable")[:ROWS].tolist())
 
 
-def _draw_block(block: SubFigure, model: Attacked, chosen: Sequence[int]) -> None:
+def _draw_block(ax: Axes, model: Attacked, chosen: Sequence[int]) -> None:
     neighbors, classes = model.arrays[NEAREST], model.arrays["nearest class"]
-    width = [1, GAP, *[1] * neighbors.shape[1], GAP]
-    grid = block.subplots(ROWS, len(width), squeeze=False, width_ratios=width)
-    for ax in grid.flat:
-        ax.set_axis_off()
-    for axes, number in zip(grid, chosen, strict=False):
+    for row, number in enumerate(chosen):
         label, predicted = model.labels[number], model.predicted(WORST)[number]
-        model.show(axes[0], model.images(WORST)[number])
-        axes[0].set_title(f"{label} → {predicted}", color=_color(predicted, label), fontsize=9)
-        for ax, image, found in zip(axes[2:-1], neighbors[number], classes[number], strict=True):
-            model.show(ax, image)
-            ax.set_title(str(found), color=_color(found, label), fontsize=9)
-    block.suptitle(f"{model.method}, {model.task}", fontsize=10, weight="bold")
+        places = [(0.0, DOWN * row)]
+        places += [(1 + GAP + APART * j, DOWN * row) for j in range(neighbors.shape[1])]
+        model.show(ax, model.images(WORST)[number], places[0])
+        write_above(ax, f"{label} → {predicted}", places[0], color=_color(predicted, label))
+        for place, image, found in zip(places[1:], neighbors[number], classes[number], strict=True):
+            model.show(ax, image, place)
+            write_above(ax, str(found), place, color=_color(found, label))
 
 
 def _color(found: Array, label: Array) -> str:

@@ -1,7 +1,7 @@
 """Accuracy under noise and faults, and distances to fool (label-smoothness paper, figures 4 to 6).
 
-Needs: any suite with attacks of chance or at a signal-to-noise ratio, such as `gaussian-noise`,
-`fgsm-snr`, `neuron-dropout`, `weight-quantization`, or with `deepfool`.
+Needs: any suite with attacks of chance or at a signal-to-noise ratio (`gaussian-noise`, `fgsm-snr`,
+`neuron-dropout`, `weight-quantization`) or with `deepfool`, such as `lapbench run perturbations`.
 """
 
 from collections.abc import Iterator
@@ -9,52 +9,49 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import seaborn
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from lapbench.reports.figures._attacked import after_last_step, describe_level
-from lapbench.reports.results import Results, panels
+from lapbench.reports.figures._layout import grid, heading, sheet
+from lapbench.reports.results import Results, finite, panels
 from lapbench.reports.robustness import ACCURACY, CLEAN
+from lapbench.reports.style import PAGE, SMALL, shown
 
 DISTANCE = "fooling_distance"
 PARAMETERS = ("snr", "share", "bits")
 COLUMNS = 3
 CAPTION = (
     "Point: a repetition. Box: quartiles and median over repetitions; whiskers: to the farthest "
-    "within 1.5 times its width. Each panel has its own scale.\nDistances: means over the samples "
+    "within 1.5 times its width. Each panel has its own scale. Distances: means over the samples "
     "that became wrong. Beside them: the share of samples that stayed right."
 )
 
 
 def draw(results: Results) -> Figure | None:
     """Return a grid of panels a task, backbone and training, or None without such numbers."""
+    attacked = finite(after_last_step(results.records))
     groups = [
-        (title, shown)
-        for title, rows in panels(after_last_step(results.records))
-        if len(shown := list(_panels(rows))) > 1
+        (title, found) for title, rows in panels(attacked) if len(found := list(_panels(rows))) > 1
     ]
     if not groups:
         return None
     colors = {
         method: color
         for method, color in results.colors().items()
-        if any((rows["method"] == method).any() for _, shown in groups for _, rows in shown)
+        if any((rows["method"] == method).any() for _, found in groups for _, rows in found)
     }
-    lines = [-(-len(shown) // COLUMNS) for _, shown in groups]
-    heights = [0.4 + count * (0.9 + 0.26 * len(colors)) for count in lines]
-    width = 2.9 * COLUMNS + 0.075 * max(map(len, colors))
-    figure = Figure(figsize=(width, 0.4 + sum(heights)), layout="constrained")
+    lines = [-(-len(found) // COLUMNS) for _, found in groups]
+    heights = [0.25 + count * (0.75 + 0.16 * len(colors)) for count in lines]
+    figure = sheet(sum(heights), COLUMNS, caption=CAPTION)
     blocks = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for block, count, (title, shown) in zip(blocks, lines, groups, strict=True):
-        grid = block.subplots(count, COLUMNS, squeeze=False, sharey=True)
-        for ax, (name, rows) in zip(grid.flat, shown, strict=False):
+    for block, (title, found) in zip(blocks, groups, strict=True):
+        axes = grid(block, len(found), COLUMNS, sharey=True)
+        for ax, (name, rows) in zip(axes, found, strict=True):
             _draw_panel(ax, rows, colors)
-            ax.set_title(name, loc="left", fontsize=9)
-        for ax in grid.flat[len(shown) :]:
-            ax.set_axis_off()
-        block.suptitle(title, fontsize=10, weight="bold")
-    figure.supxlabel(CAPTION, fontsize=7)
+            ax.set_title(name, loc="left")
+        block.suptitle(heading(title, PAGE))
     return figure
 
 
@@ -71,7 +68,7 @@ def _panels(attacked: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
             yield str(attack), rows[rows["metric"].isin([ACCURACY, DISTANCE])]
 
 
-def _draw_panel(ax: Axes, rows: pd.DataFrame, colors: dict[str, Any]) -> None:
+def _draw_panel(ax: Axes, rows: pd.DataFrame, colors: dict[str, str]) -> None:
     """Draw a row a method, from the first down."""
     is_distance = (rows["metric"] == DISTANCE).any()
     for place, (method, color) in enumerate(colors.items()):
@@ -81,20 +78,19 @@ def _draw_panel(ax: Axes, rows: pd.DataFrame, colors: dict[str, Any]) -> None:
         _draw_box(ax, distance if is_distance else accuracy, place, color)
         if is_distance and len(accuracy):
             text = f"{accuracy.mean():.0f} %"
-            ax.text(1.02, place, text, transform=ax.get_yaxis_transform(), fontsize=7, va="center")
-    ax.set_yticks(range(len(colors)), list(colors))
+            style: dict[str, Any] = {"fontsize": SMALL, "va": "center"}
+            ax.text(1.02, place, text, transform=ax.get_yaxis_transform(), **style)
+    ax.set_yticks(range(len(colors)), [shown(method, 20) for method in colors])
     ax.set_ylim(len(colors) - 0.5, -0.5)
-    ax.set_xlabel(r"mean $\|x' - x\|_2$" if is_distance else "accuracy [%]", fontsize=8)
-    ax.tick_params(labelsize=8)
+    ax.set_xlabel(r"mean $\|x' - x\|_2$" if is_distance else "accuracy [%]")
     ax.margins(x=0.08)
-    ax.grid(axis="x", alpha=0.3)
-    seaborn.despine(ax=ax)
+    ax.grid(axis="x")
 
 
-def _draw_box(ax: Axes, values: np.ndarray[Any, Any], place: int, color: Any) -> None:
+def _draw_box(ax: Axes, values: np.ndarray[Any, Any], place: int, color: str) -> None:
     if not len(values):
         return
-    line = {"color": color, "linewidth": 1.2}
+    line = {"color": color, "linewidth": 0.8}
     ax.boxplot(
         [values],
         positions=[place],
@@ -102,10 +98,10 @@ def _draw_box(ax: Axes, values: np.ndarray[Any, Any], place: int, color: Any) ->
         widths=0.6,
         showfliers=False,
         patch_artist=True,
-        boxprops={"facecolor": (*color, 0.25), "edgecolor": color},
-        medianprops={**line, "linewidth": 2},
+        boxprops={"facecolor": to_rgba(color, 0.25), "edgecolor": color},
+        medianprops={**line, "linewidth": 1.6},
         whiskerprops=line,
         capprops=line,
         manage_ticks=False,
     )
-    ax.scatter(values, [place] * len(values), color=color, s=10, alpha=0.7, linewidths=0, zorder=3)
+    ax.scatter(values, [place] * len(values), color=color, s=8, alpha=0.7, linewidths=0, zorder=3)

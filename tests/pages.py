@@ -1,0 +1,123 @@
+"""A small page, made by hand."""
+
+from typing import Any
+
+import pandas as pd
+from attacked_frames import NO_FLAGS, NOISE, SOFTMAX, WORST, frame
+
+from lapbench.frame import FLAG_COLUMNS
+from lapbench.reports.leaderboard import leaderboard
+from lapbench.reports.page import Cell, Figure, Origin, Page
+from lapbench.reports.published import COLUMNS, MEASURED
+from lapbench.reports.robustness import headline, robustness
+
+ACCURACIES = {"softmax": 0.93, "gll": 0.98, "wnll": 0.09, "svm": None}
+"""The cell of svm failed; as texts, 9.00 comes after 98.00."""
+TASKS = ("digits", "karate")
+DRAWING = """<?xml version="1.0" encoding="utf-8" standalone="no"?>
+<svg width="100pt" height="50pt" viewBox="0 0 100 50" xmlns="http://www.w3.org/2000/svg"
+ xmlns:xlink="http://www.w3.org/1999/xlink">
+<metadata>made on Monday</metadata>
+<defs><style type="text/css">*{stroke-linejoin: round}</style><path id="dot" d="M 0 0 h 5"/>
+<clipPath id="clip"><rect width="9" height="9"/></clipPath></defs>
+<!-- softmax -->
+<g id="axes" clip-path="url(#clip)"><path style="fill: #ffffff; stroke: #000000" d="M 0 0 h 9"/>
+<use xlink:href="#dot"/></g>
+</svg>
+"""
+
+
+def page(**changes: Any) -> Page:
+    """Two tasks, four methods; the cells of one method failed, and one was not run."""
+    records = _records()
+    attacked = robustness(records)
+    flags = _flags()
+    cells = [
+        _cell(task, method, accuracy) for task in TASKS for method, accuracy in ACCURACIES.items()
+    ]
+    plain: dict[str, Any] = {
+        "title": "A small report",
+        "command": "lapbench run small",
+        "generator": "lapbench 0.1.0",
+        "cells": cells,
+        "origins": [
+            Origin(6, "lapbench run small --jobs 2", "9cf1aab", "Python 3.11", "a machine")
+        ],
+        "board": leaderboard(records),
+        "robustness": attacked,
+        "flags": flags,
+        "headline": headline(attacked, flags),
+        "verdicts": ["softmax on digits: a paragraph."],
+        "published": pd.DataFrame(columns=[*COLUMNS, *MEASURED]),
+        "comparisons": pd.DataFrame({"task": ["digits"], "method": ["gll"], "p": ["0.01"]}),
+        "statistics": ["Friedman: not made."],
+        "conditions": ["Budget: 3 epochs."],
+        "unfinished": ["svm on digits: failed"],
+        "figures": [
+            Figure(name, "Accuracy.", "gll 98 %, softmax 93 %", DRAWING)
+            for name in ("accuracy", "again")
+        ],
+        "colors": {"softmax": "#656565", "gll": "#4957e3"},
+    }
+    return Page(**{**plain, **changes})
+
+
+def empty() -> Page:
+    """Nothing is finished."""
+    nothing = page()
+    return page(
+        cells=[
+            Cell(c.task, c.backbone, c.method, c.training, 0, c.key, "not run")
+            for c in nothing.cells
+        ],
+        origins=[],
+        board=leaderboard(_records().assign(status="not run", metric=None, value=None)),
+        robustness=nothing.robustness.head(0),
+        headline=pd.DataFrame(),
+        flags=NO_FLAGS,
+        verdicts=[],
+        comparisons=pd.DataFrame(),
+        statistics=[],
+        figures=[],
+    )
+
+
+def _records() -> pd.DataFrame:
+    plain = ("", "", "", 0.0, 0, "accuracy")
+    methods = {
+        method: {plain: [accuracy], **SOFTMAX, NOISE: [0.7], WORST: [accuracy / 2]}
+        for method, accuracy in ACCURACIES.items()
+        if accuracy is not None
+    }
+    finished = frame(**methods)
+    failed = frame(svm={}).assign(status="failed", reason="ValueError: no luck", metric=None)
+    together = pd.concat([finished, failed])
+    return pd.concat([together.assign(task=task) for task in TASKS])
+
+
+def _flags() -> pd.DataFrame:
+    rows = [
+        (task, "mlp", "softmax", "natural", repetition, name, verdict, f"evidence {repetition}")
+        for task in TASKS
+        for repetition in (0, 1)
+        for name, verdict in [
+            ("white_box_wins", "fail" if repetition else "pass"),
+            ("gradients_exist", "pass"),
+            ("exact_adds_nothing", "not measured"),
+        ]
+    ]
+    return pd.DataFrame(rows, columns=FLAG_COLUMNS)
+
+
+def _cell(task: str, method: str, accuracy: float | None) -> Cell:
+    names = (task, "mlp", method, "natural", 0, f"{task}-{method}")
+    shared = {"configuration": f"{method}: configured", "provenance": "commit: 9cf1aab"}
+    if accuracy is None:
+        return Cell(
+            *names,
+            "failed",
+            "ValueError: no luck",
+            details={"traceback": "line 1\nline 2"},
+            **shared,
+        )
+    return Cell(*names, "ok", accuracy=accuracy, seconds=10 * accuracy, **shared)
