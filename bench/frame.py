@@ -3,7 +3,6 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from statistics import median
 from typing import Any
 
@@ -84,7 +83,7 @@ def tidy_flags(plan: Plan, records: Mapping[str, Record]) -> pd.DataFrame:
             **names,
             "training": planned.cell.training,
             "repetition": planned.cell.repetition,
-            **asdict(flag),
+            **vars(flag),
         }
         for planned, names in zip(plan.cells, name_cells(plan.cells), strict=True)
         if planned.key in records
@@ -161,11 +160,11 @@ def _variants(cells: Sequence[PlannedCell]) -> list[list[str]]:
     fields = [
         {
             field: f"{value:g}" if isinstance(value, float) else str(value)
-            for field, value in {**asdict(p.cell.budget), "train": p.cell.train}.items()
+            for field, value in {**vars(p.cell.budget), "train": p.cell.train}.items()
         }
         for p in cells
     ]
-    tasks = [json.dumps([asdict(_task(p.cell)), asdict(p.cell.backbone)]) for p in cells]
+    tasks = [json.dumps([vars(_task(p.cell)), vars(p.cell.backbone)]) for p in cells]
     found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for task, own in zip(tasks, fields, strict=True):
         for field, value in own.items():

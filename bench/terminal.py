@@ -22,10 +22,10 @@ def print_report(report: Report) -> None:
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = _WIDE
-    board = readable(report.board, report.published)
+    board = readable(report.board, report.published).map(_plain)
     shared = [name for name in ("task", "backbone", "training") if board[name].nunique() == 1]
     about = ", ".join(f"{name} {board[name].iloc[0]}" for name in shared)
-    table = Table(title=f"{report.title}\n{about}", box=SIMPLE_HEAD, padding=(0, 1))
+    table = Table(title=f"{_plain(report.title)}\n{about}", box=SIMPLE_HEAD, padding=(0, 1))
     for column in board.columns.drop(shared):
         numeric = board[column].str[:1].str.isdigit().any()
         named = column in ("method", "gradient")
@@ -40,19 +40,19 @@ def print_report(report: Report) -> None:
     if not further.empty:
         console.print("Numbers of single methods:")
         for row in further.drop(columns=[*shared, "gradient"]).itertuples(index=False):
-            console.print(f"  {', '.join(row[:-1])}: {row[-1]}")
+            console.print(_plain(f"  {', '.join(row[:-1])}: {row[-1]}"))
     if not report.robustness.empty:
         _print_table(console, "Robustness", report.headline)
         for text in report.verdicts:
-            console.print(text)
+            console.print(_plain(text))
     if not report.published.empty:
         _print_table(console, "Published and measured", readable_published(report.published))
-    for line in report.conditions:
-        console.print(line)
+    for line in [*report.statistics, *report.conditions]:
+        console.print(_plain(line))
     if report.unfinished:
         console.print("Cells without a result:")
     for line in report.unfinished:
-        console.print(f"  {line}")
+        console.print(_plain(f"  {line}"))
     page, *others = report.files
     console.print("Written:")
     for path in others:
@@ -65,6 +65,13 @@ def _print_table(console: Console, title: str, rows: pd.DataFrame) -> None:
     for column in rows.columns:
         numeric = rows[column].str[:1].str.isdigit().any()
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for _, row in rows.iterrows():
+    for _, row in rows.map(_plain).iterrows():
         table.add_row(*row)
     console.print(table)
+
+
+def _plain(text: object) -> str:
+    """Return a text without letters that would steer the terminal, as records may hold any."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else "�" for letter in str(text)
+    )

@@ -55,12 +55,13 @@ def headline(board: pd.DataFrame, flags: pd.DataFrame) -> pd.DataFrame:
 
     """
     rows = []
+    checks = by_row(flags)
     for names, group in board.groupby(ROW, sort=False):
         values = numbers(group)
         radius = headline_radius(group)
-        if radius is None:
+        worst = values.get((WORST, ACCURACY, radius))
+        if radius is None or worst is None:
             continue
-        worst = values[WORST, ACCURACY, radius]
         rows.append(
             {
                 **dict(zip(ROW, names, strict=True)),
@@ -70,7 +71,7 @@ def headline(board: pd.DataFrame, flags: pd.DataFrame) -> pd.DataFrame:
                 "jointly": percent(values.get((WORST, "joint_accuracy", radius))),
                 "one at a time": percent(values.get((WORST, "single_accuracy", radius))),
                 "strongest attack": _strongest(group),
-                "failed checks": _failed_checks(flags[(flags[ROW] == list(names)).all(axis=1)]),
+                "failed checks": _failed_checks(checks.get(names, flags.iloc[:0])),
                 "_order": -worst.mean,
             }
         )
@@ -85,6 +86,11 @@ def headline(board: pd.DataFrame, flags: pd.DataFrame) -> pd.DataFrame:
 def numbers(group: pd.DataFrame) -> dict[tuple[str, str, float], Any]:
     """Return the rows of a method by attack, metric and level."""
     return {(row.attack, row.metric, row.level): row for row in group.itertuples()}
+
+
+def by_row(flags: pd.DataFrame) -> dict[Any, pd.DataFrame]:
+    """Return the flags of each method by its names."""
+    return dict(list(flags.groupby(ROW, sort=False)))
 
 
 def _failed_checks(own: pd.DataFrame) -> str:
@@ -115,7 +121,7 @@ def headline_radius(group: pd.DataFrame) -> float | None:
 
 def _strongest(group: pd.DataFrame) -> str:
     """Return the attack that leaves least in the ball of the headline."""
-    inside = group[group["metric"] == "headline_accuracy"]
+    inside = group[group["metric"] == "headline_accuracy"].dropna(subset="mean")
     if inside.empty:
         return "–"
     best = inside.loc[inside["mean"].idxmin()]
@@ -159,7 +165,7 @@ def _level(row: pd.Series, converted: float | None) -> str:
 
 def percent(row: Any) -> str:
     """Return a share and half its interval in per cent; a dash where there is none."""
-    if row is None:
+    if row is None or math.isnan(row.mean):
         return "–"
     half = "" if math.isnan(row.ci_high) else f" ± {100 * (row.ci_high - row.mean):.1f}"
     return f"{100 * row.mean:.1f}{half}"

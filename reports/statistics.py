@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,14 @@ def interval(values: Sequence[float]) -> Interval:
     if len(finite) < 2:
         return Interval(mean, math.nan, math.nan)
     error = float(np.std(finite, ddof=1)) / math.sqrt(len(finite))
-    half = float(stats.t.ppf(1 - LEVEL / 2, len(finite) - 1)) * error
+    half = _student_t(len(finite) - 1) * error
     return Interval(mean, mean - half, mean + half)
+
+
+@cache
+def _student_t(degrees: int) -> float:
+    """Return the quantile of Student's t that a two-sided interval ends at."""
+    return float(stats.t.ppf(1 - LEVEL / 2, degrees))
 
 
 def binomial_error(accuracy: float, samples: int) -> float:

@@ -12,6 +12,7 @@ from lapbench.reports.robustness import (
     ROW,
     VERDICTS,
     WORST,
+    by_row,
     describe_radius,
     headline_radius,
     numbers,
@@ -30,8 +31,9 @@ def verdicts(board: pd.DataFrame, flags: pd.DataFrame) -> list[str]:
             verdict, evidence``.
 
     """
+    checks = by_row(flags)
     return [
-        " ".join(_sentences(names, group, flags[(flags[ROW] == list(names)).all(axis=1)]))
+        " ".join(_sentences(names, group, checks.get(names, flags.iloc[:0])))
         for names, group in board.groupby(ROW, sort=False)
     ]
 
@@ -41,17 +43,19 @@ def _sentences(names: Any, group: pd.DataFrame, own: pd.DataFrame) -> Iterator[s
     radius, values = headline_radius(group), numbers(group)
     where = f"{method} on {task} with {backbone}, {training} training:"
     clean = values.get((CLEAN, ACCURACY, 0.0))
-    if radius is None or clean is None:
+    worst = values.get((WORST, ACCURACY, radius))
+    if radius is None or clean is None or worst is None:
         yield f"{where} no worst case was measured."
         return
-    worst = values[WORST, ACCURACY, radius]
     yield (
         f"{where} right on {percent(clean)} % of {clean.count} samples, on {percent(worst)} % in "
         f"the worst case over all attacks at ε = {describe_radius(group, radius)}."
     )
     yield _judgement(own)
-    joint, single = (values[WORST, kind, radius] for kind in ("joint_accuracy", "single_accuracy"))
-    if max(joint.mean, single.mean) - worst.mean > _GAP:
+    joint, single = (
+        values.get((WORST, kind, radius)) for kind in ("joint_accuracy", "single_accuracy")
+    )
+    if joint and single and max(joint.mean, single.mean) - worst.mean > _GAP:
         yield (
             "Its predictions depend on the batch: with their worst candidates put together "
             f"{percent(joint)} % stay right, and {percent(single)} % where each of these, which "

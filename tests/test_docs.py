@@ -1,10 +1,14 @@
 """The documentation's programs run."""
 
 import re
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+
+import lapbench
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,3 +32,15 @@ def test_layer_in_ones_own_network_takes_fifteen_lines():
         r"```python\n(.*?)```", (ROOT / "docs" / "graph-layer.md").read_text(), re.S
     )
     assert len([line for line in first.splitlines() if line.strip()]) <= 15
+
+
+def test_guide_to_reports_runs(tiny_suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("default", "monday"):
+        lapbench.run(tiny_suite, results=f"results/{name}", seeds=1)
+    shutil.copytree("results/monday", "results/tuesday")
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "reports.md").read_text(), re.S)
+    names: dict[str, Any] = {}
+    exec(compile(block, "docs/reports.md", "exec"), names)
+    assert names["table"].shape == (2, 1)
+    assert names["report"].files[0].name == "index.html"

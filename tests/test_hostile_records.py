@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 import lapbench
+from lapbench.cli import main
 from lapbench.reports.leaderboard import readable
 
 SCRIPT = "<script>alert('1')</script>"
@@ -128,6 +130,13 @@ def test_texts_are_shown_and_never_run(results: Path, text: str):
     assert shown.handlers == []
     if text == TEMPLATE:
         assert TEMPLATE in "".join(shown.text)
+
+
+def test_records_do_not_steer_the_terminal(results: Path):
+    label(results, "softmax", "a\x1b[31m\u202eb")
+    change(results, "gll", lambda r: r.update(status="failed", reason="\x1b]0;title\x07"))
+    shown = CliRunner().invoke(main, ["report", str(results)]).output
+    assert not {"\x1b", "\x07", "\u202e"} & set(shown)
 
 
 def test_nothing_finished_gives_a_page_that_says_what_to_do(results: Path):
