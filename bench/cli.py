@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,16 +129,26 @@ def run(
 
 
 class _ManyFigures(click.Command):
-    """A command whose option ``--figures`` takes all names up to the next option."""
+    """A command whose option ``--figures`` takes all names up to the next option or folder."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Join the names, so that ``--figures a b`` and ``--figures a,b`` are the same."""
-        if "--figures" in args:
-            first = args.index("--figures") + 1
-            names = list(takewhile(lambda word: not word.startswith("-"), args[first:]))
-            if names:
-                args = [*args[:first], ",".join(names), *args[first + len(names) :]]
-        return super().parse_args(ctx, args)
+        names: list[str] = []
+        rest: list[str] = []
+        naming = False
+        for word in args:
+            option, equals, value = word.partition("=")
+            if option == "--figures":
+                naming = True
+                names += [value] if equals else []
+            elif naming and not word.startswith("-") and not Path(word).is_dir():
+                names.append(word)
+            else:
+                naming = False
+                rest.append(word)
+        if "--figures" in {word.partition("=")[0] for word in args}:
+            rest += ["--figures", *([",".join(names)] if any(names) else [])]
+        return super().parse_args(ctx, rest)
 
 
 @main.command(cls=_ManyFigures)

@@ -1,24 +1,15 @@
 """Plan and records of one results folder, or of several as if they were one."""
 
-import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-from pydantic import TypeAdapter
 
-from lapbench.frame import name_cells, tidy
-from lapbench.records import (
-    SCHEMA,
-    Plan,
-    PlannedCell,
-    Record,
-    RecordError,
-    ResultsFolder,
-)
+from lapbench.frame import tidy
+from lapbench.merge import first_difference, merge, outcome
+from lapbench.records import Plan, Record, RecordError, ResultsFolder
 
 _SHOWN = 5
 
@@ -33,6 +24,7 @@ class Collected:
         refused: by key, why the record of a planned cell cannot be read.
         homes: by key, the folder that a record is from.
         others: how many records belong to no plan.
+        folders: suite, path and number of repetitions of each plan.
 
     """
 
@@ -41,6 +33,7 @@ class Collected:
     refused: dict[str, str] = field(default_factory=dict)
     homes: dict[str, ResultsFolder] = field(default_factory=dict)
     others: int = 0
+    folders: list[tuple[str, Path, int]] = field(default_factory=list)
 
 
 def load_records(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
@@ -76,8 +69,8 @@ def collect(results: str | Path | Sequence[str | Path]) -> Collected:
 
     Raises:
         RecordError: if a folder is no results folder; if two final records of a cell disagree,
-            as a report must not choose between them; or if two cells would be one row, as their
-            methods or data are of different versions.
+            as a report must not choose between them; or if cells with different settings would be
+            one row.
 
     """
     given = [results] if isinstance(results, str | Path) else list(results)
@@ -99,16 +92,20 @@ def collect(results: str | Path | Sequence[str | Path]) -> Collected:
                 found[key].append((folder, record))
             except RecordError as error:
                 refused[key] = str(error)
-    conflicts = [text for key, copies in found.items() if (text := _conflict(key, copies))]
+    conflicts = [text for copies in found.values() if (text := _conflict(copies))]
     if conflicts:
         raise RecordError(_explain(conflicts))
     kept = {key: min(copies, key=lambda copy: _rank(copy[1])) for key, copies in found.items()}
     return Collected(
-        plan=plans[0] if len(plans) == 1 else _merge(plans),
+        plan=plans[0] if len(plans) == 1 else merge(plans),
         records={key: record for key, (_, record) in kept.items()},
         refused={key: why for key, why in refused.items() if key not in kept},
         homes={key: home for key, (home, _) in kept.items()},
         others=others,
+        folders=[
+            (plan.suite, folder.path, 1 + max(cell.cell.repetition for cell in plan.cells))
+            for folder, plan in zip(folders, plans, strict=True)
+        ],
     )
 
 
@@ -116,27 +113,17 @@ def _rank(record: Record) -> tuple[bool, bool]:
     return not record.is_final, record.status == "failed"
 
 
-def _conflict(key: str, copies: list[tuple[ResultsFolder, Record]]) -> str:
+def _conflict(copies: list[tuple[ResultsFolder, Record]]) -> str:
     """Return in words how final records of a cell disagree, empty if they do not."""
     final = [(home, record) for home, record in copies if record.is_final]
-    if len({_outcome(record) for _, record in final}) < 2:
-        return ""
-    return f"{key}: " + ", ".join(
-        f"{_summary(record)} in {home.record_path(key)}" for home, record in final
-    )
-
-
-def _outcome(record: Record) -> str:
-    """Return all that two runs of a cell have in common."""
-    tree = TypeAdapter(Record).dump_python(record, mode="json")
-    parts = ("status", "reason", "metrics", "curves", "attacks", "flags")
-    return json.dumps([tree[part] for part in parts], sort_keys=True)
-
-
-def _summary(record: Record) -> str:
-    values: dict[str, Any] = {m.metric: m.value for m in record.metrics if not m.attack}
-    accuracy = f" with accuracy {values['accuracy']:.6g}" if "accuracy" in values else ""
-    return f"{record.status}{accuracy}"
+    for home, record in final[1:]:
+        first, found = final[0]
+        if outcome(found) != outcome(record):
+            difference = first_difference(outcome(found), outcome(record))
+            return (
+                f"{first.record_path(record.key)} and {home.record_path(record.key)}: {difference}"
+            )
+    return ""
 
 
 def _explain(conflicts: list[str]) -> str:
@@ -144,49 +131,5 @@ def _explain(conflicts: list[str]) -> str:
     return (
         f"{len(conflicts)} cell(s) have records that disagree, and a report must not choose: "
         f"{'; '.join(conflicts[:_SHOWN])}{more}. Leave one of the folders out, or move the records "
-        "that should not count out of it; different repetitions can be merged from anywhere"
+        "that should not count out of it; folders that share no cell can always be merged"
     )
-
-
-def _merge(plans: list[Plan]) -> Plan:
-    """Return one plan of the cells of all, in their order."""
-    cells: dict[str, PlannedCell] = {}
-    suites: dict[str, str] = {}
-    for plan in plans:
-        for planned in plan.cells:
-            cells.setdefault(planned.key, planned)
-            suites.setdefault(planned.key, plan.suite)
-    titles = list(dict.fromkeys(plan.title for plan in plans))
-    names = list(dict.fromkeys(plan.suite for plan in plans))
-    apart = _tell_apart(list(cells.values()), suites)
-    return Plan(SCHEMA, " + ".join(names), " + ".join(titles), apart)
-
-
-def _tell_apart(cells: list[PlannedCell], suites: dict[str, str]) -> list[PlannedCell]:
-    """Return cells with the name of their suite in that of rows which two suites have."""
-    rows = [_row(planned, names) for planned, names in zip(cells, name_cells(cells), strict=True)]
-    counts = Counter(
-        (row, planned.cell.repetition) for row, planned in zip(rows, cells, strict=True)
-    )
-    shared = {row for (row, _), count in counts.items() if count > 1}
-    named = [
-        replace(planned, label=f"{row[2]} (suite {suites[planned.key]})")
-        if row in shared
-        else planned
-        for row, planned in zip(rows, cells, strict=True)
-    ]
-    again: dict[Any, str] = {}
-    for planned, names in zip(named, name_cells(named), strict=True):
-        place = _row(planned, names), planned.cell.repetition
-        if place in again:
-            raise RecordError(
-                f"cells {again[place]} and {planned.key} would be one row, {names['method']} on "
-                f"{names['task']}: their methods or data are of different versions; report on the "
-                "folders apart, or run the suite again in the older one"
-            )
-        again[place] = planned.key
-    return named
-
-
-def _row(planned: PlannedCell, names: dict[str, str]) -> tuple[str, str, str, str]:
-    return names["task"], names["backbone"], names["method"], planned.cell.training

@@ -27,13 +27,13 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
         f"{e.split} split in batches of {e.batch_size}" for e in (c.evaluation for c in cells)
     )
     origins = _distinct(_origin(record) for record in records.values())
-    repetitions = 1 + max(cell.repetition for cell in cells)
+    repetitions = _repetitions(plan)
     attacks = _distinct(_pgd(cell.pgd) for cell in cells if cell.pgd)
     lines = [
         f"Budget: {'; '.join(_budgets(plan))}. On node tasks all nodes are one batch, also in "
         "evaluation. Methods that train in phases share these epochs among them. The weights are "
         "those of the last epoch, where no note below says otherwise.",
-        f"Repetitions: {repetitions}, numbered from 0; intervals: 95 % by Student's t over them. "
+        f"Repetitions: {repetitions}; intervals: 95 % by Student's t over them. "
         "Sampling error: the binomial standard error that the size of the split alone causes.",
         f"Evaluated on the {'; '.join(evaluations)}. Step: a training step over a "
         "natural step of softmax on as many samples, taken after each epoch in the same process; "
@@ -64,6 +64,15 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
     if others:
         lines.append(f"{others} record(s) in the folder belong to other plans and are left out.")
     return lines
+
+
+def _repetitions(plan: Plan) -> str:
+    """Return how many repetitions the rows have."""
+    rows: Counter[tuple[str, ...]] = Counter()
+    for planned, names in zip(plan.cells, name_cells(plan.cells), strict=True):
+        rows[*names.values(), planned.cell.training] += 1
+    fewest, most = min(rows.values()), max(rows.values())
+    return f"{most}" if fewest == most else f"{fewest} to {most}, by row"
 
 
 def _pgd(attack: PGD) -> str:

@@ -1,10 +1,12 @@
 """The data of a report's page, from plan and records."""
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
@@ -12,9 +14,11 @@ from pydantic import TypeAdapter
 from lapbench.cells import Cell
 from lapbench.collect import Collected
 from lapbench.frame import name_cells
+from lapbench.provenance import commit
 from lapbench.records import PlannedCell, Record
 from lapbench.reports import page
 from lapbench.reports.colors import method_colors
+from lapbench.reports.comparisons import readable_comparisons
 from lapbench.show import indented
 
 if TYPE_CHECKING:
@@ -34,11 +38,10 @@ def make_page(found: Collected, report: "Report", figures: Sequence[page.Figure]
         figures: in the order of the page.
 
     """
-    suites = found.plan.suite.split(" + ")
     return page.Page(
         title=report.title,
-        command="; ".join(f"lapbench run {suite}" for suite in suites),
-        generator=f"lapbench {version('lapbench')}",
+        commands=[_command(*folder) for folder in found.folders],
+        generator=f"lapbench {version('lapbench')}, commit {_in_words(commit())}",
         cells=list(_cells(found)),
         origins=_origins(found),
         board=report.board,
@@ -47,13 +50,24 @@ def make_page(found: Collected, report: "Report", figures: Sequence[page.Figure]
         headline=report.headline,
         verdicts=report.verdicts,
         published=report.published,
-        comparisons=report.comparisons,
+        comparisons=readable_comparisons(report.comparisons),
         statistics=report.statistics,
         conditions=report.conditions,
         unfinished=report.unfinished,
+        inapplicable=report.inapplicable,
         figures=list(figures),
         colors=method_colors(report.records["method"].unique()),
     )
+
+
+def _command(suite: str, results: Path, seeds: int) -> str:
+    """Return what runs the cells that a folder misses."""
+    parts = ["lapbench", "run", suite, "--seeds", str(seeds), "--results", str(results)]
+    return shlex.join(parts)
+
+
+def _in_words(commit: str) -> str:
+    return commit.replace("+", " with local changes")
 
 
 def _origins(found: Collected) -> list[page.Origin]:
@@ -69,7 +83,7 @@ def _origin(record: Record) -> page.Origin:
     return page.Origin(
         cells=0,
         command=about.command,
-        commit=about.commit.replace("+", " with local changes"),
+        commit=_in_words(about.commit),
         versions=", ".join(f"{name} {number}" for name, number in versions.items()),
         machine=", ".join([*filter(None, machine), cell.device, f"{cell.threads} thread(s)"]),
     )

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -46,7 +47,7 @@ class Provenance:
 def provenance(device: str) -> Provenance:
     """Return where a result computed now on a device comes from."""
     return Provenance(
-        command=" ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         commit=commit(),
         python=platform.python_version(),

@@ -199,7 +199,7 @@ def _is(named: Named, kind: str, components: list[Component]) -> bool:
         return False
     try:
         return all(
-            _same(value, component.parameters.get(option))
+            _same(value, component.parameters.get(option), last=option == "steps")
             for component in components
             for option, value in complete(kind, component.name, named[component.name]).items()
             if option not in _LEVELS
@@ -226,9 +226,9 @@ def _complete(kind: str, name: str, text: str) -> dict[str, Any]:
     return {option: value for option, value in every.items() if options.get(option) != _ANY}
 
 
-def _same(published: Any, found: Any) -> bool:
-    """Whether an option is the published one; of lists, steps that are evaluated, the last is."""
-    if isinstance(published, list) and isinstance(found, list):
+def _same(published: Any, found: Any, last: bool = False) -> bool:
+    """Whether an option is the published one, or the last of a list is."""
+    if last and isinstance(published, list) and isinstance(found, list):
         return bool(published[-1:] == found[-1:])
     if isinstance(published, float) and isinstance(found, float):
         return math.isclose(published, found, rel_tol=_ROUNDED)

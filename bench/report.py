@@ -13,22 +13,22 @@ from lapbench.conditions import conditions
 from lapbench.errors import LapbenchError
 from lapbench.frame import tidy, tidy_flags
 from lapbench.page_data import make_page
-from lapbench.published import published_rows
+from lapbench.published import entries, published_rows
 from lapbench.records import RecordError
 from lapbench.report_attacks import unfinished_attacks
 from lapbench.reports.about import alternative, needs, title
 from lapbench.reports.comparisons import comparisons, readable_comparisons
-from lapbench.reports.latex import to_latex
+from lapbench.reports.latex import leaderboard_latex, robustness_latex
 from lapbench.reports.leaderboard import (
     further_numbers,
     leaderboard,
-    readable,
     to_csv,
     to_markdown,
     unfinished,
 )
 from lapbench.reports.page import Figure, render
 from lapbench.reports.published import beside_measured, readable_published
+from lapbench.reports.published import describe as describe_published
 from lapbench.reports.ranks import describe, mean_accuracies
 from lapbench.reports.results import Results
 from lapbench.reports.robustness import each_attack, headline, robustness
@@ -49,10 +49,11 @@ class Report:
         headline: the worst case of every method, as texts.
         verdicts: a paragraph on the robustness of every method.
         published: numbers of papers beside those of rows that correspond.
-        comparisons: every method against the best of its task, as texts.
+        comparisons: every method against the best of its task, in tidy form.
         statistics: sentences on the tests across data sets.
         conditions: sentences on budgets, repetitions and origin.
         unfinished: a line for every cell, attack or figure without a result.
+        inapplicable: a line for every attack that does not apply to a method.
         files: what was written, the page first.
 
     """
@@ -69,6 +70,7 @@ class Report:
     statistics: list[str]
     conditions: list[str]
     unfinished: list[str]
+    inapplicable: list[str]
     files: list[Path] = field(default_factory=list)
 
 
@@ -125,7 +127,8 @@ def _summarise(found: Collected) -> Report:
     plan, records = found.plan, found.records
     frame, flags = tidy(plan, records, found.refused), tidy_flags(plan, records)
     attacked = robustness(frame)
-    compared = beside_measured(published_rows(plan), frame)
+    failed, inapplicable = unfinished_attacks(plan, records)
+    printed = published_rows(plan)
     return Report(
         title=plan.title,
         records=frame,
@@ -134,11 +137,15 @@ def _summarise(found: Collected) -> Report:
         robustness=attacked,
         headline=headline(attacked, flags),
         verdicts=verdicts(attacked, flags),
-        published=compared,
-        comparisons=readable_comparisons(comparisons(frame)),
+        published=beside_measured(printed, frame),
+        comparisons=comparisons(frame),
         statistics=[describe(means) for means in mean_accuracies(frame)],
-        conditions=conditions(plan, records, found.others),
-        unfinished=[*unfinished(frame), *unfinished_attacks(plan, records)],
+        conditions=[
+            *conditions(plan, records, found.others),
+            describe_published(printed, len(entries())),
+        ],
+        unfinished=[*unfinished(frame), *failed],
+        inapplicable=inapplicable,
     )
 
 
@@ -186,16 +193,16 @@ def _draw_one(
 def _write_tables(report: Report, folder: Path) -> None:
     texts = {
         "leaderboard.md": _markdown(report),
-        "leaderboard.tex": to_latex(
-            readable(report.board, report.published), report.title, "tab:leaderboard"
-        ),
+        "leaderboard.tex": leaderboard_latex(report.board, report.published, report.title),
         "leaderboard.csv": to_csv(report.board),
+        "comparisons.csv": to_csv(report.comparisons),
     }
+    if not report.headline.empty:
+        texts["robustness.tex"] = robustness_latex(report.headline, report.title)
     if not report.robustness.empty:
-        texts["robustness.tex"] = to_latex(
-            report.headline, f"{report.title}: robustness", "tab:robustness"
-        )
         texts["robustness.csv"] = to_csv(report.robustness)
+    if not report.published.empty:
+        texts["published.csv"] = to_csv(report.published)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     report.files[:0] = [folder / name for name in texts]
@@ -210,17 +217,23 @@ def _markdown(report: Report) -> str:
         parts += [
             "## Robustness",
             _table(report.headline),
-            "\n".join(f"- {text}" for text in report.verdicts),
+            _listed(report.verdicts),
             _table(each_attack(report.robustness)),
         ]
     if not report.published.empty:
         parts += ["## Published and measured", _table(readable_published(report.published))]
-    parts += ["## Comparisons", _table(report.comparisons), "\n\n".join(report.statistics)]
-    parts += ["## Conditions", "\n".join(f"- {line}" for line in report.conditions)]
+    compared = readable_comparisons(report.comparisons)
+    parts += ["## Comparisons", _table(compared), _listed(report.statistics)]
+    parts += ["## Conditions", _listed(report.conditions)]
+    if report.inapplicable:
+        parts.append(f"Attacks that do not apply:\n\n{_listed(report.inapplicable)}")
     if report.unfinished:
-        lines = "\n".join(f"- {line}" for line in report.unfinished)
-        parts.append(f"Cells without a result:\n\n{lines}")
+        parts.append(f"Cells without a result:\n\n{_listed(report.unfinished)}")
     return "\n\n".join(parts) + "\n"
+
+
+def _listed(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _table(table: pd.DataFrame) -> str:

@@ -46,16 +46,21 @@ def _text(value: object) -> str:
     return ", ".join(map(_text, value)) if isinstance(value, list) else f"{value}"
 
 
-def unfinished_attacks(plan: Plan, records: dict[str, Record]) -> list[str]:
-    """Return a line for every attack that a method has no result of, with the reason."""
+def unfinished_attacks(plan: Plan, records: dict[str, Record]) -> tuple[list[str], list[str]]:
+    """Return a line for every attack that a method has no result of, with the reason.
+
+    First those that failed, then those that do not apply.
+    """
     found: defaultdict[tuple[str, str, str, str], list[str]] = defaultdict(list)
     for planned, names in zip(plan.cells, name_cells(plan.cells), strict=True):
         for run in records[planned.key].attacks if planned.key in records else ():
             if run.status != "ok":
                 reason = str(run.reason).splitlines()[0]
-                found[run.label, names["method"], run.status, reason].append(planned.key)
-    return [
-        f"attack {label} on {method}, {len(keys)} cell(s): {status} ({reason}); "
-        f"lapbench show {keys[0]}"
-        for (label, method, status, reason), keys in found.items()
-    ]
+                found[run.status, run.label, names["method"], reason].append(planned.key)
+    lines: dict[bool, list[str]] = {False: [], True: []}
+    for (status, label, method, reason), keys in found.items():
+        lines[status == "skipped"].append(
+            f"attack {label} on {method}, {len(keys)} cell(s): {status} ({reason}); "
+            f"lapbench show {keys[0]}"
+        )
+    return lines[False], lines[True]

@@ -49,6 +49,8 @@ def print_report(report: Report) -> None:
         _print_table(console, "Published and measured", readable_published(report.published))
     for line in [*report.statistics, *report.conditions]:
         console.print(_plain(line))
+    for line in report.inapplicable:
+        console.print(_plain(line))
     if report.unfinished:
         console.print("Cells without a result:")
     for line in report.unfinished:

@@ -33,25 +33,45 @@ def comparisons(records: pd.DataFrame) -> pd.DataFrame:
     ``difference`` (the method minus the best) with its 95 % t-interval ``ci_low, ci_high``, in
     points of per cent; ``p`` of the paired t test, ``p_holm`` and ``p_wilcoxon`` after Holm's
     correction; ``verdict``, as on the leaderboard. What was not tested is missing; see
-    :func:`lapbench.reports.statistics.compare`. Methods are ordered by mean accuracy.
+    :func:`lapbench.reports.statistics.compare`. Methods are ordered by mean accuracy. Those with
+    unfinished cells are not compared, as the finished ones may be the lucky ones, and come last.
 
     Args:
         records: the tidy frame of ``lapbench.load_records``; numbers under attacks are left out.
 
     """
-    measured = records[(records["attack"] == "") & (records["metric"] == "accuracy")]
     rows: list[dict[str, Any]] = []
-    for names, group in measured.groupby(_GROUP, sort=False):
-        values = {
-            str(method): cells.set_index("repetition")["value"].astype(float)
-            for method, cells in group.groupby("method", sort=False)
-        }
-        found = compare(values)
-        for method in sorted(values, key=lambda method: _place(values[method], found[method])):
+    for names, group in records[records["attack"] == ""].groupby(_GROUP, sort=False):
+        methods = {str(name): cells for name, cells in group.groupby("method", sort=False)}
+        values = {method: _accuracies(cells) for method, cells in methods.items()}
+        found = compare({m: own for m, own in values.items() if _is_finished(methods[m])})
+        compared = sorted(found, key=lambda method: _place(values[method], found[method]))
+        for method in compared:
             left_out = int((~np.isfinite(values[method])).sum())
             about = {"method": method, "not_finite": left_out, **_numbers(found[method])}
             rows.append({**dict(zip(_GROUP, names, strict=True)), **about})
-    return pd.DataFrame(rows, columns=COLUMNS)
+        for method in values:
+            if method not in found and len(values[method]):
+                about = {"method": method, "best": "", "verdict": _shortfall(methods[method])}
+                rows.append({**dict(zip(_GROUP, names, strict=True)), **about})
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    counts = ["repetitions", "not_finite"]
+    return table.assign(**{name: table[name].fillna(0).astype(int) for name in counts})
+
+
+def _accuracies(cells: pd.DataFrame) -> pd.Series:
+    own = cells[cells["metric"] == "accuracy"]
+    return own.set_index("repetition")["value"].astype(float)
+
+
+def _is_finished(cells: pd.DataFrame) -> bool:
+    """Whether a method has all its planned cells, and accuracies."""
+    return bool((cells["status"] == "ok").all() and (cells["metric"] == "accuracy").any())
+
+
+def _shortfall(cells: pd.DataFrame) -> str:
+    ok = cells.loc[cells["status"] == "ok", "key"].nunique()
+    return f"unfinished ({ok} of {cells['key'].nunique()} cells)"
 
 
 def _place(values: pd.Series, found: Comparison) -> tuple[bool, float]:

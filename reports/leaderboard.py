@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lapbench.reports.comparisons import comparisons
 from lapbench.reports.published import published_accuracies
-from lapbench.reports.statistics import against_best, binomial_error, interval, is_marked
+from lapbench.reports.statistics import binomial_error, interval, is_marked
 
 ROW = ["task", "backbone", "method", "training", "gradient"]
 METRICS = [
@@ -38,14 +39,9 @@ def leaderboard(records: pd.DataFrame) -> pd.DataFrame:
     unattacked = records[records["attack"] == ""]
     for _, task in unattacked.groupby(["task", "backbone", "training"], sort=False):
         methods = dict(list(task.groupby("method", sort=False)))
-        accuracies = {
-            str(name): _values(cells, "accuracy")
-            for name, cells in methods.items()
-            if len(_values(cells, "accuracy"))
-        }
-        verdicts = against_best(accuracies)
+        verdicts = comparisons(task).set_index("method")["verdict"]
         for name in sorted(methods, key=lambda name: _rank(methods[name])):
-            rows += _rows(methods[name], verdicts.get(str(name), ""))
+            rows += _rows(methods[name], str(verdicts.get(name, "")))
     return pd.DataFrame(rows, columns=[*TIDY, "split", "count", "against_best"])
 
 

@@ -100,8 +100,8 @@ class Page:
 
     Attributes:
         title: of the report.
-        command: what runs the cells that are missing.
-        generator: what made the page, with its version.
+        commands: what runs the cells that are missing.
+        generator: what made the page, with version and commit.
         cells: all planned cells.
         origins: what made those that have a record.
         board: of :func:`lapbench.reports.leaderboard.leaderboard`.
@@ -112,14 +112,15 @@ class Page:
         published: of :func:`lapbench.reports.published.beside_measured`.
         comparisons: a table of texts.
         statistics, conditions: sentences.
-        unfinished: a line for every cell or attack without a result.
+        unfinished: a line for every cell or attack without a result that it should have.
+        inapplicable: a line for every attack that does not apply to a method.
         figures: in the order of the page.
         colors: of the methods, as #rrggbb.
 
     """
 
     title: str
-    command: str
+    commands: list[str]
     generator: str
     cells: list[Cell]
     origins: list[Origin]
@@ -133,6 +134,7 @@ class Page:
     statistics: list[str]
     conditions: list[str]
     unfinished: list[str]
+    inapplicable: list[str]
     figures: list[Figure]
     colors: dict[str, str]
 
@@ -169,7 +171,9 @@ def _tables(page: Page) -> dict[str, Any]:
     rows = _statuses(page.cells)
     return {
         "leaderboards": list(
-            leaderboards(page.board, page.published, page.headline, page.robustness, rows)
+            leaderboards(
+                page.board, page.published, page.headline, page.robustness, page.flags, rows
+            )
         ),
         "further": table_of_texts("Numbers of single methods", further_numbers(page.board)),
         "headline": table_of_texts("Worst case over all attacks", page.headline),

@@ -47,26 +47,28 @@ def leaderboards(
     published: pd.DataFrame,
     headline: pd.DataFrame,
     robustness: pd.DataFrame,
+    flags: pd.DataFrame,
     cells: Mapping[Names, Statuses],
 ) -> Iterator[Table]:
-    """Yield the leaderboard of each task.
+    """Yield the leaderboard of each task, backbone and training: methods compare within these.
 
     Args:
         board: of :func:`lapbench.reports.leaderboard.leaderboard`.
         published: numbers of papers, in the columns of :mod:`lapbench.reports.published`.
         headline: of :func:`lapbench.reports.robustness.headline`.
         robustness: of :func:`lapbench.reports.robustness.robustness`.
+        flags: as that of the headline takes them.
         cells: of each row of the board.
 
     """
     if board.empty:
         return
-    for task, texts in readable(board, published).groupby("task", sort=False):
-        worst = _worst(headline[headline["task"] == task]) if len(headline) else {}
+    for (task, *_), part in board.groupby(["task", "backbone", "training"], sort=False):
+        worst = _worst(headline[headline["task"] == task], flags) if len(headline) else {}
         noise = _noise(robustness[robustness["task"] == task])
-        bars = _bars(board[board["task"] == task])
+        bars = _bars(part)
         rows, statuses = [], []
-        for row in texts.to_dict("records"):
+        for row in readable(part, published).to_dict("records"):
             names = tuple(str(row[name]) for name in ROW)
             entries = {name: Entry(str(text)) for name, text in row.items()}
             entries |= worst.get(names, _dashes(worst)) | noise.get(names, _dashes(noise))
@@ -88,28 +90,23 @@ def _dashes(others: Mapping[Names, Entries]) -> dict[str, Entry]:
     return {name: Entry("–") for row in others.values() for name in row}
 
 
-def _worst(headline: pd.DataFrame) -> dict[Names, dict[str, Entry]]:
-    """Return worst case and failed checks of each row."""
+def _worst(headline: pd.DataFrame, flags: pd.DataFrame) -> dict[Names, dict[str, Entry]]:
+    """Return worst case of each row, and how many checks failed in any repetition of it."""
+    failed = flags[flags["verdict"] == "fail"].groupby(ROW)["name"].nunique()
     radii = headline["ε"].unique()
     column = f"worst case, ε\u00a0=\u00a0{radii[0]} [%]" if len(radii) == 1 else "worst case [%]"
-    return {
-        tuple(row[name] for name in ROW): {
-            column: Entry(
-                row["worst case [%]"],
-                f"unattacked {row['unattacked [%]']}"
-                + (f", ε = {row['ε']}" if len(radii) > 1 else ""),
+    found = {}
+    for row in headline.to_dict("records"):
+        names = tuple(row[name] for name in ROW)
+        radius = f", ε = {row['ε']}" if len(radii) > 1 else ""
+        count = failed.get(names, 0)
+        found[names] = {
+            column: Entry(row["worst case [%]"], f"unattacked {row['unattacked [%]']}{radius}"),
+            "failed checks": (
+                Entry(f"{count} failed", kind="fail") if count else Entry(row["failed checks"])
             ),
-            "failed checks": _failed(row["failed checks"]),
         }
-        for row in headline.to_dict("records")
-    }
-
-
-def _failed(checks: str) -> Entry:
-    """Return how many checks failed in any repetition; the section on robustness names them."""
-    if checks.startswith(("–", "none")):
-        return Entry(checks)
-    return Entry(f"{checks.count(',') + 1} failed", kind="fail")
+    return found
 
 
 def _noise(robustness: pd.DataFrame) -> dict[Names, dict[str, Entry]]:

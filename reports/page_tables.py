@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 _PLACE = ("task", "backbone", "training")
-_NUMBER = re.compile(r"(?:[<≈] ?)?[-+−]?(?:\d|nan|inf)", re.IGNORECASE)
+_SIZE = r"(?:\d+(?:\.\d+)?(?:e[-+]?\d+)?|nan|inf)"
+# Such as "< 1", "−0.50 ± 0.12", "5/5", "99.21, 99.4" or "0.1 normalised (0.03 of the input)".
+_NUMBER = re.compile(rf"(?:< )?[-+−]?{_SIZE}(?:(?: ± |/|, ){_SIZE})*(?: [a-z ]*\(.*\))?")
 _MISSING = ("", "–")
 _WIDE = 40
 
@@ -107,6 +109,6 @@ def _column(name: str, texts: list[str]) -> Column:
     present = [text for text in texts if text not in _MISSING]
     return Column(
         name,
-        numeric=bool(present) and all(_NUMBER.match(text) for text in present),
+        numeric=bool(present) and all(_NUMBER.fullmatch(text) for text in present),
         wide=max(map(len, texts)) > _WIDE,
     )

@@ -67,6 +67,14 @@ def readable_published(compared: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def describe(published: pd.DataFrame, total: int) -> str:
+    """Return in a sentence how many of all published numbers correspond to a row."""
+    return (
+        f"Published: {published['source'].nunique()} of the {total} numbers of the papers' tables "
+        "have a row here, that is, the same data, labels, backbone, method, attack and units."
+    )
+
+
 def published_accuracies(published: pd.DataFrame) -> dict[tuple[str, ...], str]:
     """Return the published accuracies of rows of the leaderboard in per cent, by their names."""
     rows = published[(published["attack"] == "") & (published["metric"] == "accuracy")]

@@ -83,7 +83,7 @@ def headline(board: pd.DataFrame, flags: pd.DataFrame) -> pd.DataFrame:
     return table.drop(columns=["_order", "_group"])
 
 
-def numbers(group: pd.DataFrame) -> dict[tuple[str, str, float], Any]:
+def numbers(group: pd.DataFrame) -> dict[tuple[str, str, float | None], Any]:
     """Return the rows of a method by attack, metric and level."""
     return {(row.attack, row.metric, row.level): row for row in group.itertuples()}
 

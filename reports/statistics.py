@@ -80,7 +80,9 @@ class Comparison:
         p_holm: the same after Holm's correction.
         p_wilcoxon: of Wilcoxon's signed-rank test after Holm's correction, NaN where it was not
             made.
-        verdict: see :func:`against_best`.
+        verdict: "best", "not significantly worse (p = …)", "worse (p = …)", "identical to the
+            best", "not worse on the common seeds", or "too few seeds"; with fewer than five
+            repetitions nothing is called best or worse.
 
     """
 
@@ -185,23 +187,6 @@ def _verdict(difference: pd.Series, p_holm: float | None) -> str:
 def describe_p(p: float) -> str:
     """Return a p-value in words, such as "p = 0.013"."""
     return f"p = {p:.2g}" if p >= 1e-12 else "p < 1e-12"
-
-
-def against_best(values: Mapping[str, pd.Series]) -> dict[str, str]:
-    """Say how each method compares with the best, by the paired t tests of :func:`compare`.
-
-    With fewer than five repetitions nothing is called best or worse. Identical values are not
-    tested.
-
-    Args:
-        values: for each method its accuracies, indexed by repetition.
-
-    Returns:
-        For each method "best", "not significantly worse (p = …)", "worse (p = …)", "not worse on
-        the common seeds", "identical to the best" or "too few seeds".
-
-    """
-    return {method: found.verdict for method, found in compare(values).items()}
 
 
 def is_marked(verdict: str) -> bool:

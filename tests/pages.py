@@ -1,5 +1,6 @@
-"""A small page, made by hand."""
+"""A small page, made by hand, and what a page says."""
 
+from html.parser import HTMLParser
 from typing import Any
 
 import pandas as pd
@@ -7,7 +8,7 @@ from attacked_frames import NO_FLAGS, NOISE, SOFTMAX, WORST, frame
 
 from lapbench.frame import FLAG_COLUMNS
 from lapbench.reports.leaderboard import leaderboard
-from lapbench.reports.page import Cell, Figure, Origin, Page
+from lapbench.reports.page import Cell, Figure, Origin, Page, render
 from lapbench.reports.published import COLUMNS, MEASURED
 from lapbench.reports.robustness import headline, robustness
 
@@ -25,6 +26,7 @@ DRAWING = """<?xml version="1.0" encoding="utf-8" standalone="no"?>
 <use xlink:href="#dot"/></g>
 </svg>
 """
+VOID = {"meta", "link", "input", "br", "hr", "img", "path", "use", "rect"}
 
 
 def page(**changes: Any) -> Page:
@@ -37,8 +39,8 @@ def page(**changes: Any) -> Page:
     ]
     plain: dict[str, Any] = {
         "title": "A small report",
-        "command": "lapbench run small",
-        "generator": "lapbench 0.1.0",
+        "commands": ["lapbench run small --seeds 1 --results results/small"],
+        "generator": "lapbench 0.1.0, commit 4b7e02d",
         "cells": cells,
         "origins": [
             Origin(6, "lapbench run small --jobs 2", "9cf1aab", "Python 3.11", "a machine")
@@ -53,6 +55,7 @@ def page(**changes: Any) -> Page:
         "statistics": ["Friedman: not made."],
         "conditions": ["Budget: 3 epochs."],
         "unfinished": ["svm on digits: failed"],
+        "inapplicable": ["attack bpda on softmax: skipped"],
         "figures": [
             Figure(name, "Accuracy.", "gll 98 %, softmax 93 %", DRAWING)
             for name in ("accuracy", "again")
@@ -121,3 +124,39 @@ def _cell(task: str, method: str, accuracy: float | None) -> Cell:
             **shared,
         )
     return Cell(*names, "ok", accuracy=accuracy, seconds=10 * accuracy, **shared)
+
+
+class Parsed(HTMLParser):
+    """Elements with attributes, texts by element, and whether every element is closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.open: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+    def attributes(self, name: str) -> list[str]:
+        return [str(attrs[name]) for _, attrs in self.elements if name in attrs]
+
+
+def parse(shown: Page) -> Parsed:
+    return Parsed(render(shown))

@@ -117,6 +117,16 @@ def test_filters_leave_what_was_asked_for(tab: Tab):
     assert rows(tab, "cells") == ["svm"]
 
 
+@pytest.mark.parametrize("text", ["karate", "MLP", "natural"])
+def test_filters_find_what_all_rows_of_a_table_share(tab: Tab, text: str):
+    tables = tab.locator("#leaderboard figure.table:visible")
+    tab.locator("form[data-for=leaderboard] input").fill(text)
+    captions = tables.locator("figcaption").all_text_contents()
+    assert captions[-1] == "karate, mlp, natural training"
+    assert len(captions) == (1 if text == "karate" else 2)
+    assert len(rows(tab, "leaderboard")) == (0 if text == "karate" else 4)
+
+
 def test_a_task_that_is_filtered_out_leaves_no_empty_table(tab: Tab):
     tables = tab.locator("#leaderboard figure.table:visible")
     before = tables.count()

@@ -44,3 +44,15 @@ def test_guide_to_reports_runs(tiny_suite: Path, tmp_path: Path, monkeypatch: py
     exec(compile(block, "docs/reports.md", "exec"), names)
     assert names["table"].shape == (2, 1)
     assert names["report"].files[0].name == "index.html"
+
+
+def test_numbers_of_the_readme_are_those_of_its_records():
+    """And the records can be read, so that its picture can be made again."""
+    frame = lapbench.load_records(ROOT / "reports" / "records" / "default")
+    assert set(frame["status"]) == {"ok"}
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    digits = frame.query("task == 'digits' and metric == 'accuracy' and attack == ''")
+    means = digits.groupby("method")["value"].mean()
+    assert means.idxmax() == "gll"
+    for method in ("gll", "softmax"):
+        assert f"{100 * means[method]:.1f} %" in readme

@@ -29,7 +29,8 @@ def test_rows_and_columns_are_those_of_the_table():
     [
         ("sparse_manifold", r"sparse\_manifold"),
         ("98.9 ± 0.8", r"98.9 $\pm$ 0.8"),
-        ("**98.9**", r"\textbf{98.9}"),
+        ('< 1 | "x"', r"$<$ 1 \textbar{} ''x''"),
+        ("\u202e שלום", "? ????"),
         ("a & b % $x$ # {c}", r"a \& b \% \$x\$ \# \{c\}"),
         (r"\input{x}", r"\textbackslash{}input\{x\}"),
         ("a~b^c", r"a\textasciitilde{}b\textasciicircum{}c"),
@@ -40,6 +41,12 @@ def test_rows_and_columns_are_those_of_the_table():
 )
 def test_letters_with_a_meaning_are_escaped(text: str, expected: str):
     assert body(to_latex(table(text), "c", "l"))[1] == f"{expected} & 1"
+
+
+def test_marked_rows_are_bold():
+    rows = pd.DataFrame({"method": ["gll", "softmax"], "accuracy": ["98.9", "96.7"]})
+    written = to_latex(rows, "c", "l", "accuracy", [True, False])
+    assert body(written)[1:] == [r"gll & \textbf{98.9}", "softmax & 96.7"]
 
 
 def test_headers_and_captions_are_escaped_too():

@@ -64,8 +64,9 @@ class TestOneCellInSeveralFolders:
         changed = other_accuracy(tuesday)
         with pytest.raises(RecordError, match=r"1 cell\(s\) have records that disagree") as caught:
             collect([monday, tuesday])
-        assert f"0.125 in {changed}" in str(caught.value)
-        assert str(monday / "records" / changed.name) in str(caught.value)
+        assert f"{monday / 'records' / changed.name} and {changed}: " in str(caught.value)
+        assert "metrics.0.value (accuracy) is " in str(caught.value)
+        assert " and 0.125" in str(caught.value)
 
     def test_a_conflict_is_a_message_and_writes_nothing(
         self, monday: Path, tuesday: Path, tmp_path: Path
@@ -121,10 +122,26 @@ class TestSeveralSuites:
     def test_two_versions_of_a_method_are_never_one_row(self, monday: Path, tuesday: Path):
         """As keys of older versions differ, and their repetitions would be pooled."""
         plan = json.loads((tuesday / "plan.json").read_text())
-        old = plan["cells"][0]["key"]
         plan["cells"][0]["key"] = "0" * 16
         (tuesday / "plan.json").write_text(json.dumps(plan))
-        with pytest.raises(RecordError, match=f"cells {old} and 0000000000000000 would be one row"):
+        with pytest.raises(RecordError, match="methods or data are of different versions"):
+            collect([monday, tuesday])
+
+    @pytest.mark.parametrize(
+        ("field", "value", "said"),
+        [("threads", 2, "threads is 1 and 2"), ("device", "cuda", 'device is "cpu" and "cuda"')],
+    )
+    def test_cells_of_other_settings_are_never_one_row(
+        self, monday: Path, tuesday: Path, field: str, value: object, said: str
+    ):
+        """Not even where they share no repetition."""
+        plan = json.loads((tuesday / "plan.json").read_text())
+        for number, cell in enumerate(plan["cells"]):
+            cell["key"] = f"{number:016x}"
+            cell["cell"][field] = value
+            cell["cell"]["repetition"] += 2
+        (tuesday / "plan.json").write_text(json.dumps(plan))
+        with pytest.raises(RecordError, match=f"would mix cells whose {said}"):
             collect([monday, tuesday])
 
     def test_the_title_names_all(self, monday: Path, tiny_suite: Path, tmp_path: Path):

@@ -16,6 +16,7 @@ from lapbench.discovery import load, names
 from lapbench.evaluate import accuracy
 from lapbench.frame import COLUMNS
 from lapbench.records import ResultsFolder
+from lapbench.reports.comparisons import comparisons
 from lapbench.reports.figures.gll_fig3 import spread
 from lapbench.reports.leaderboard import (
     further_numbers,
@@ -76,6 +77,19 @@ def test_methods_with_unfinished_cells_come_last():
     lucky: list[float | None] = [0.99, None, None, None, None]
     board = leaderboard(records({"lucky": lucky, "gone": [None] * 5, **ACCURACIES}))
     assert list(board["method"]) == ["gll", "softmax", "lucky", "gone"]
+
+
+def test_lucky_survivors_are_neither_best_nor_compared():
+    """As those of its repetitions that failed may be the unlucky ones."""
+    lucky = [0.99, 0.99, 0.99, 0.99, 0.99, None]
+    frame = records({"lucky": lucky, **ACCURACIES})
+    table = readable(leaderboard(frame)).set_index("method")["against the best"]
+    assert table["lucky"] == "unfinished (5 of 6 cells)"
+    assert table["gll"] == "best"
+    assert "**" not in to_markdown(leaderboard(frame)).splitlines()[-1]
+    compared = comparisons(frame).set_index("method")
+    assert compared.loc["lucky", "verdict"] == "unfinished (5 of 6 cells)"
+    assert compared.loc["softmax", "best"] == "gll"
 
 
 def test_step_ratio_is_the_median_over_epochs(tiny_suite: Path, tmp_path: Path):
@@ -189,6 +203,32 @@ def test_only_named_figures_are_drawn(results: Path, tmp_path: Path):
     arguments = ["report", str(results), "--output", str(tmp_path / "one"), "--figures", "gll-fig3"]
     assert CliRunner().invoke(main, arguments).exit_code == 0
     assert {path.stem for path in (tmp_path / "one" / "figures").iterdir()} == {"gll-fig3"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--figures", "accuracy", "gll-fig3"],
+        ["--figures", "accuracy,gll-fig3"],
+        ["--figures=accuracy", "--figures", "gll-fig3"],
+    ],
+)
+def test_figures_are_named_in_any_of_the_usual_ways(
+    results: Path, tmp_path: Path, given: list[str]
+):
+    for place, arguments in enumerate(([str(results), *given], [*given, str(results)])):
+        output = tmp_path / str(place)
+        shown = CliRunner().invoke(main, ["report", *arguments, "--output", str(output)])
+        assert shown.exit_code == 0
+        drawn = {path.stem for path in (output / "figures").iterdir()}
+        assert drawn == {"accuracy", "gll-fig3"}
+
+
+@pytest.mark.parametrize("given", [["--figures"], ["--figures", ""], ["--figures="]])
+def test_figures_without_a_name_are_a_mistake(results: Path, given: list[str]):
+    shown = CliRunner().invoke(main, ["report", str(results), *given])
+    assert shown.exit_code == 2
+    assert "--figures" in shown.output
 
 
 def test_named_figure_without_data_says_what_it_needs(tiny_suite: Path, tmp_path: Path):

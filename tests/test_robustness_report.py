@@ -187,6 +187,7 @@ class TestReport:
             "leaderboard.md",
             "leaderboard.tex",
             "leaderboard.csv",
+            "comparisons.csv",
             "robustness.tex",
             "robustness.csv",
         ]
@@ -217,7 +218,7 @@ class TestReport:
         assert "source softmax)" in lines
 
     def test_skipped_attacks_are_listed_with_their_reason(self, results: Path):
-        missing = write_report(results).unfinished
+        missing = write_report(results).inapplicable
         start = [line.partition("; lapbench show")[0] for line in missing]
         assert start == [
             "attack exact on gll, 1 cell(s): skipped (its own gradient is no surrogate (exact))",

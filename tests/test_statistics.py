@@ -6,12 +6,16 @@ import pandas as pd
 import pytest
 
 from lapbench.reports.statistics import (
-    against_best,
     binomial_error,
+    compare,
     holm,
     interval,
     is_marked,
 )
+
+
+def against_best(values: dict[str, pd.Series]) -> dict[str, str]:
+    return {method: found.verdict for method, found in compare(values).items()}
 
 
 def test_interval_is_student_t():

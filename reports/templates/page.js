@@ -55,11 +55,14 @@
     }
   }
 
-  // Filtering.
+  // Filtering. What all rows share is in the caption of their table.
   const chosen = (form, name) => form.elements[name]?.value ?? "";
 
   function isShown(unit, wanted, texts) {
-    if (!texts.has(unit)) texts.set(unit, rowOf(unit).textContent.toLowerCase());
+    if (!texts.has(unit)) {
+      const caption = unit.closest("figure").querySelector("figcaption")?.textContent ?? "";
+      texts.set(unit, `${caption} ${rowOf(unit).textContent}`.toLowerCase());
+    }
     return (
       texts.get(unit).includes(wanted.text) &&
       ["task", "training", "status"].every(
