@@ -118,8 +118,7 @@ def _conflict(copies: list[tuple[ResultsFolder, Record]]) -> str:
     final = [(home, record) for home, record in copies if record.is_final]
     for home, record in final[1:]:
         first, found = final[0]
-        if outcome(found) != outcome(record):
-            difference = first_difference(outcome(found), outcome(record))
+        if difference := first_difference(outcome(found), outcome(record)):
             return (
                 f"{first.record_path(record.key)} and {home.record_path(record.key)}: {difference}"
             )

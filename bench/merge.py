@@ -63,7 +63,7 @@ def _mixed_rows(cells: list[PlannedCell]) -> Iterator[tuple[Row, str]]:
         rows[row].append(planned)
     for row, own in rows.items():
         first, *others = map(_setting, own)
-        why = next((first_difference(first, other) for other in others if other != first), "")
+        why = next(filter(None, (first_difference(first, other) for other in others)), "")
         if not why and len({planned.cell.repetition for planned in own}) < len(own):
             why = "methods or data are of different versions"
         if why:
@@ -84,10 +84,13 @@ def outcome(record: Record) -> dict[str, Any]:
 
 
 def first_difference(one: Any, other: Any) -> str:
-    """Return in words where two trees first differ, and what stands there."""
+    """Return in words where two trees first differ, and what stands there; empty if nowhere."""
     left, right = dict(_leaves(one)), dict(_leaves(other))
-    place = next(place for place in {**left, **right} if left.get(place) != right.get(place))
-    return f"{place} is {left.get(place, _ABSENT)} and {right.get(place, _ABSENT)}"
+    for place in {**left, **right}:
+        values = left.get(place, _ABSENT), right.get(place, _ABSENT)
+        if values[0] != values[1]:
+            return f"{place} is {values[0]} and {values[1]}"
+    return ""
 
 
 def _leaves(tree: Any, place: str = "") -> Iterator[tuple[str, str]]:

@@ -46,6 +46,15 @@ class TestOneCellInSeveralFolders:
     def test_equal_records_count_once(self, monday: Path, tuesday: Path):
         pd.testing.assert_frame_equal(load_records([monday, tuesday]), load_records(monday))
 
+    def test_equal_records_that_are_not_finite_are_equal(self, monday: Path, tuesday: Path):
+        for folder in (monday, tuesday):
+            path = min(folder.glob("records/*.json"))
+            path.write_text(path.read_text().replace('"value": ', '"value": NaN, "x": ', 1))
+            record = json.loads(path.read_text())
+            del record["metrics"][0]["x"]
+            path.write_text(json.dumps(record))
+        assert len(collect([monday, tuesday]).records) == 4
+
     def test_times_and_provenance_may_differ(self, monday: Path, tuesday: Path):
         path = min(tuesday.glob("records/*.json"))
         provenance = json.loads(path.read_text())["provenance"]
