@@ -237,4 +237,5 @@ def _listed(lines: Sequence[str]) -> str:
 
 
 def _table(table: pd.DataFrame) -> str:
-    return str(table.to_markdown(index=False, disable_numparse=True))
+    escaped = table.map(lambda text: str(text).replace("|", r"\|"))
+    return str(escaped.to_markdown(index=False, disable_numparse=True))

@@ -139,6 +139,15 @@ def test_records_do_not_steer_the_terminal(results: Path):
     assert not {"\x1b", "\x07", "\u202e"} & set(shown)
 
 
+def test_every_markdown_table_keeps_its_columns(results: Path):
+    label(results, "softmax", "a | b")
+    lapbench.write_report(results)
+    lines = (results / "leaderboard.md").read_text().splitlines()
+    rows = [line for line in lines if line.startswith("| ") and r"a \| b" in line]
+    assert len(rows) > 1
+    assert not any("a | b" in line for line in lines if line.startswith("| "))
+
+
 def test_nothing_finished_gives_a_page_that_says_what_to_do(results: Path):
     for path in results.glob("records/*.json"):
         path.unlink()
