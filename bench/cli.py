@@ -12,7 +12,7 @@ from lapbench import discovery
 from lapbench.errors import LapbenchError
 
 if TYPE_CHECKING:
-    from lapbench.report import Report
+    from lapbench.summary import Report
 
 KINDS = list(discovery.PACKAGES)
 INTERRUPTED = 130

@@ -8,10 +8,11 @@ from rich.console import Console
 
 from lapbench.progress import Progress
 from lapbench.records import Plan, PlannedCell, ResultsFolder
-from lapbench.report import Report, write_report
+from lapbench.report import write_report
 from lapbench.runner import make_plan, pending, run_cells, select
 from lapbench.sources import check_sources, with_sources
 from lapbench.suite import load_suite
+from lapbench.summary import Report
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
@@ -20,16 +19,14 @@ from lapbench.reports import page
 from lapbench.reports.colors import method_colors
 from lapbench.reports.comparisons import readable_comparisons
 from lapbench.show import indented
-
-if TYPE_CHECKING:
-    from lapbench.report import Report
+from lapbench.summary import Report
 
 _OF_REPETITION = ("repetition", "sources")
 _TRACEBACK = 12
 """Lines from the beginning of a traceback, and from its end."""
 
 
-def make_page(found: Collected, report: "Report", figures: Sequence[page.Figure]) -> page.Page:
+def make_page(found: Collected, report: Report, figures: Sequence[page.Figure]) -> page.Page:
     """Return the page of a report.
 
     Args:

@@ -1,7 +1,6 @@
 """The report of results folders: page, tables and figures."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,69 +8,23 @@ import pandas as pd
 
 from lapbench import discovery
 from lapbench.collect import Collected, collect
-from lapbench.conditions import conditions
 from lapbench.errors import LapbenchError
-from lapbench.frame import tidy, tidy_flags
 from lapbench.page_data import make_page
-from lapbench.published import entries, published_rows
 from lapbench.records import RecordError
-from lapbench.report_attacks import unfinished_attacks
 from lapbench.reports.about import alternative, needs, title
-from lapbench.reports.comparisons import comparisons, readable_comparisons
+from lapbench.reports.comparisons import readable_comparisons
 from lapbench.reports.latex import leaderboard_latex, robustness_latex
 from lapbench.reports.leaderboard import (
     further_numbers,
-    leaderboard,
     to_csv,
     to_markdown,
-    unfinished,
 )
 from lapbench.reports.page import Figure, render
-from lapbench.reports.published import beside_measured, readable_published
-from lapbench.reports.published import describe as describe_published
-from lapbench.reports.ranks import describe, mean_accuracies
+from lapbench.reports.published import readable_published
 from lapbench.reports.results import Results
-from lapbench.reports.robustness import each_attack, headline, robustness
+from lapbench.reports.robustness import each_attack
 from lapbench.reports.style import paper, save
-from lapbench.reports.verdicts import verdicts
-
-
-@dataclass(frozen=True, eq=False)
-class Report:
-    """Tables with what a reader must know about them, and the files that were written.
-
-    Attributes:
-        title: of the suites.
-        records: the tidy frame of ``lapbench.load_records``.
-        flags: one row a cell and check for hidden gradients.
-        board: the leaderboard in tidy form.
-        robustness: what attacks left, in tidy form.
-        headline: the worst case of every method, as texts.
-        verdicts: a paragraph on the robustness of every method.
-        published: numbers of papers beside those of rows that correspond.
-        comparisons: every method against the best of its task, in tidy form.
-        statistics: sentences on the tests across data sets.
-        conditions: sentences on budgets, repetitions and origin.
-        unfinished: a line for every cell, attack or figure without a result.
-        inapplicable: a line for every attack that does not apply to a method.
-        files: what was written, the page first.
-
-    """
-
-    title: str
-    records: pd.DataFrame
-    flags: pd.DataFrame
-    board: pd.DataFrame
-    robustness: pd.DataFrame
-    headline: pd.DataFrame
-    verdicts: list[str]
-    published: pd.DataFrame
-    comparisons: pd.DataFrame
-    statistics: list[str]
-    conditions: list[str]
-    unfinished: list[str]
-    inapplicable: list[str]
-    files: list[Path] = field(default_factory=list)
+from lapbench.summary import Report, summarise
 
 
 class FigureError(LapbenchError):
@@ -101,7 +54,7 @@ def write_report(
     found = collect(results)
     target = _target(results, output)
     wanted = [figures] if isinstance(figures, str) else figures
-    report = _summarise(found)
+    report = summarise(found)
     drawings = _draw(report, found, target / "figures", wanted)
     _write_tables(report, target)
     page = target / "index.html"
@@ -120,33 +73,6 @@ def _target(results: str | Path | Sequence[str | Path], output: str | Path | Non
             "with --output (from Python output=…)"
         )
     return Path(folders[0])
-
-
-def _summarise(found: Collected) -> Report:
-    """Return all tables and sentences."""
-    plan, records = found.plan, found.records
-    frame, flags = tidy(plan, records, found.refused), tidy_flags(plan, records)
-    attacked = robustness(frame)
-    failed, inapplicable = unfinished_attacks(plan, records)
-    printed = published_rows(plan)
-    return Report(
-        title=plan.title,
-        records=frame,
-        flags=flags,
-        board=leaderboard(frame),
-        robustness=attacked,
-        headline=headline(attacked, flags),
-        verdicts=verdicts(attacked, flags),
-        published=beside_measured(printed, frame),
-        comparisons=comparisons(frame),
-        statistics=[describe(means) for means in mean_accuracies(frame)],
-        conditions=[
-            *conditions(plan, records, found.others),
-            describe_published(printed, len(entries())),
-        ],
-        unfinished=[*unfinished(frame), *failed],
-        inapplicable=inapplicable,
-    )
 
 
 def _draw(report: Report, found: Collected, folder: Path, wanted: Sequence[str]) -> list[Figure]:

@@ -5,10 +5,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from lapbench.report import Report
 from lapbench.reports.leaderboard import further_numbers, readable
 from lapbench.reports.published import readable_published
 from lapbench.reports.statistics import is_marked
+from lapbench.summary import Report
 
 _WIDE = 1000
 
