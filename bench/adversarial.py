@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from lapbench.attacks._ball import Ball
+from lapbench.attacks._protocol import Units
 from lapbench.attacks._steps import ascend
 from lapbench.methods._protocol import Model
 
@@ -19,9 +20,11 @@ class PGD:
     """Projected gradient descent in the ℓ∞ ball, as training against it uses it.
 
     Args:
-        epsilon: ε, the radius, in units of the input.
+        epsilon: ε, the radius.
         step_size: α of each step.
         steps: K.
+        units: of ε and α: ``"input"``, or ``"normalised"``, where 1 is the standard deviation of
+            the training inputs (per channel for images).
 
     Source: Madry et al., "Towards deep learning models resistant to adversarial attacks", ICLR
     2018; WNLL paper, algorithm 3; GLL paper, section 4.3.3.
@@ -31,10 +34,16 @@ class PGD:
     epsilon: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     step_size: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     steps: Annotated[int, Field(ge=1)] = 5
+    units: Units = "input"
 
 
 def perturb(
-    model: Model, x: Tensor, y: Tensor, pgd: PGD, bounds: tuple[float, float] | None
+    model: Model,
+    x: Tensor,
+    y: Tensor,
+    pgd: PGD,
+    bounds: tuple[float, float] | None,
+    deviation: Tensor | None = None,
 ) -> Tensor:
     """Return inputs within ε of x with a higher training loss, from a random start.
 
@@ -42,8 +51,23 @@ def perturb(
     method itself trains with (of the surrogate for WNLL, of the adjoint for GLL) and the model in
     evaluation mode. Penalties of terms play no part. Inputs x (n, …), with classes y (n,), are
     clipped to the ball, and to the bounds where there are any. Randomness is torch's.
+
+    Args:
+        model: in training.
+        x: (n, …) inputs of a mini-batch.
+        y: (n,) their classes.
+        pgd: the attack.
+        bounds: of the inputs.
+        deviation: (1, …) the unit of normalised ε and α.
+
+    Raises:
+        ValueError: if the units are normalised and the deviation is not given.
+
     """
-    ball = Ball(x, pgd.epsilon, "linf", bounds, x.new_ones(()))
+    scale = x.new_ones(()) if pgd.units == "input" else deviation
+    if scale is None:
+        raise ValueError("deviation: received None; normalised units need that of the inputs")
+    ball = Ball(x, pgd.epsilon, "linf", bounds, scale)
 
     def gradient(found: Tensor) -> Tensor:
         inputs = found.detach().requires_grad_()

@@ -5,22 +5,25 @@ import json
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-import numpy as np
 import torch
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from lapbench import discovery
 from lapbench.adversarial import PGD
+from lapbench.attacks._ball import deviation
 from lapbench.attacks._protocol import Attack, BallAttack, Norm, Positive, Units
-from lapbench.datasets._task import Split, Task
-from lapbench.errors import LapbenchError
-from lapbench.methods._base_set import order_by_class
-from lapbench.methods._protocol import Budget, Head, Model, Term
+from lapbench.datasets._task import Task
+from lapbench.methods._budget import Budget
+from lapbench.methods._protocol import Head, Model, Term
 from lapbench.methods._smoothness import Power
+from lapbench.samples import hide_outer, keep_labels, shrink
 from lapbench.seeds import Seeds
+from lapbench.train import Recipe
 
 STRICT = ConfigDict(extra="forbid", strict=True)
+
+Precision = Literal["float32", "mixed"]
 
 
 def parse(kind: Any, content: Any) -> Any:
@@ -91,6 +94,12 @@ class Evaluation:
     stages: bool = False
     smoothness_powers: list[Power] = Field(default_factory=list)
 
+    def scaled(self, share: float, budget: Budget) -> "Evaluation":
+        """Return the evaluation with snapshots at a share of the epochs of a budget."""
+        last = budget.scaled(share).epochs
+        epochs = {min(round(share * epoch), last) for epoch in self.snapshot_epochs}
+        return replace(self, snapshot_epochs=sorted(epochs))
+
 
 @dataclass(frozen=True, config=STRICT)
 class PlannedAttack:
@@ -124,6 +133,10 @@ class Robustness:
     units: Units = "input"
     samples: Annotated[int, Field(ge=1)] = 128
 
+    def scaled(self, share: float) -> "Robustness":
+        """Return the attacks on a share of the samples, on one at least."""
+        return replace(self, samples=max(1, round(share * self.samples)))
+
     def is_ball_of(self, attack: BallAttack) -> bool:
         """Whether an attack searches the kind of ball that the worst case is over."""
         return (attack.norm, attack.units) == (self.norm, self.units)
@@ -137,7 +150,9 @@ class Cell:
     those that the task names V_out lose it, which bilevel learning takes its outer loss from;
     ``pgd`` is the attack of adversarial training, None in natural training. ``robustness`` are the
     attacks on the trained model, None for none; ``sources`` the keys of other cells by the names
-    that transfer attacks give them.
+    that transfer attacks give them. ``scale`` is the share of training and validation samples, and
+    of ``labeled``, that is used; budget and attacks are scaled already. With ``precision`` =
+    ``"mixed"`` backbones train in bfloat16 where autocast does, graphs in float32.
     """
 
     dataset: Component
@@ -154,6 +169,8 @@ class Cell:
     train: Literal["all", "inner"] = "all"
     robustness: Robustness | None = None
     sources: dict[str, str] = Field(default_factory=dict)
+    scale: Annotated[float, Field(gt=0, le=1)] = 1.0
+    precision: Precision = "float32"
 
     @property
     def seeds(self) -> Seeds:
@@ -169,11 +186,15 @@ class Cell:
 
         """
         task: Task = self.dataset.create("datasets").load(self.seeds.stream("split"))
+        labeled = self.labeled
+        if self.scale < 1 and not task.nodes_only:
+            task = shrink(task, self.scale, self.seeds.stream("scale"))
+            labeled = labeled and max(task.num_classes, round(self.scale * labeled))
         if self.train == "inner":
             task = hide_outer(task)
-        if self.labeled is None:
+        if labeled is None:
             return task
-        return keep_labels(task, self.labeled, self.seeds.stream("labeled"))
+        return keep_labels(task, labeled, self.seeds.stream("labeled"))
 
     def build_model(self, task: Task) -> Model:
         """Return an untrained model; the backbone starts the same under every method."""
@@ -186,6 +207,16 @@ class Cell:
                 term.prepare(model)
         return model
 
+    def build_recipe(self, task: Task) -> Recipe:
+        """Return what training steps minimise beside the loss of the model, on which inputs."""
+        return Recipe(
+            self.method.create_terms(),
+            self.pgd,
+            task.bounds,
+            deviation(task.train.x) if self.pgd else None,
+            self.precision == "mixed",
+        )
+
     def key(self, data_hash: str) -> str:
         """Return the identity of the result: a hash of cell, data, and versions of what it uses."""
         parts = [("methods", part.name) for part in (self.method.head, *self.method.terms)]
@@ -197,53 +228,3 @@ class Cell:
             "data": data_hash,
         }
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def keep_labels(task: Task, count: int, rng: np.random.Generator) -> Task:
-    """Return a task whose training samples have class −1, but ``count`` with all classes evenly.
-
-    Where the task names V_out, samples inside and outside of it take turns in each class.
-    """
-    y = task.train.y
-    known = int((y >= 0).sum())
-    if not task.num_classes <= count <= known:
-        raise LapbenchError(
-            f"labeled: received {count}; {task.name} has {task.num_classes} classes and {known} "
-            f"labelled training samples, accepted are {task.num_classes}..{known}"
-        )
-    order = order_by_class(y, rng)
-    outer = order[:0] if task.outer is None else task.outer
-    outside = torch.isin(order, outer).long()
-    group, by_group = (2 * y[order] + outside).sort(stable=True)
-    order, outside = order[by_group], outside[by_group]
-    starts = group.bincount(minlength=2 * task.num_classes).cumsum(0).roll(1)
-    starts[0] = 0
-    rank = 2 * (torch.arange(len(order)) - starts[group]) + outside
-    kept = order[rank.sort(stable=True).indices[:count]]
-    hidden = torch.full_like(y, -1)
-    hidden[kept] = y[kept]
-    return replace(task, train=Split(task.train.x, hidden))
-
-
-def hide_outer(task: Task) -> Task:
-    """Return a task whose samples V_out have class −1 in training."""
-    if task.outer is None:
-        raise LapbenchError(
-            f'train: received "inner", but {task.name} names no V_out; accepted is "all", or a '
-            "data set of nodes such as cora"
-        )
-    hidden = task.train.y.index_fill(0, task.outer, -1)
-    return replace(task, train=Split(task.train.x, hidden))
-
-
-def data_hash(task: Task) -> str:
-    """Return a hash of all samples of a task, in their splits and order."""
-    digest = hashlib.sha256()
-    for split in (task.train, task.validation, task.test):
-        for array in (split.x, split.y):
-            digest.update(str(tuple(array.shape)).encode())
-            digest.update(array.contiguous().numpy().tobytes())
-    for rows in (task.edge_index, task.outer, task.outer_labels):
-        if rows is not None:
-            digest.update(rows.contiguous().numpy().tobytes())
-    return digest.hexdigest()

@@ -12,6 +12,7 @@ from lapbench import discovery
 from lapbench.errors import LapbenchError
 
 if TYPE_CHECKING:
+    from lapbench.cells import Precision
     from lapbench.summary import Report
 
 KINDS = list(discovery.PACKAGES)
@@ -55,8 +56,25 @@ def list_names(kind: str | None) -> None:
     type=click.IntRange(min=1),
     help="Repetitions, instead of the suite's; the report is on these.",
 )
+@click.option(
+    "--scale",
+    type=click.FloatRange(min=0, min_open=True, max=1),
+    default=1.0,
+    help="Share of epochs, training data, attacked samples and repetitions; tables name it.",
+)
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:0, …")
-@click.option("--results", type=click.Path(path_type=Path), help="Default: results/SUITE.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "mixed"]),
+    default="float32",
+    show_default=True,
+    help="Of training; mixed: backbones compute in bfloat16, graphs in float32.",
+)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    help="Default: results/SUITE, with a scale results/SUITE-scale-F.",
+)
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),
@@ -72,7 +90,9 @@ def run(
     datasets: str | None,
     training: str | None,
     seeds: int | None,
+    scale: float,
     device: str,
+    precision: "Precision",
     results: Path | None,
     jobs: int,
     dry_run: bool,
@@ -89,6 +109,7 @@ def run(
       lapbench run default
       lapbench run default --methods gll --seeds 2 --results try
       lapbench run robustness --jobs 2
+      lapbench run gll-table4-mnist --scale 0.1
       lapbench run my-suite.toml --dry-run
     """  # noqa: D301 - click takes the character for "keep these lines".
     with _explained_errors():
@@ -103,7 +124,9 @@ def run(
             datasets=_names(datasets),
             training=_names(training),
             seeds=seeds,
+            scale=scale,
             device=device,
+            precision=precision,
             retry=not no_retry,
         )
         if dry_run:

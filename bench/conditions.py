@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from lapbench import discovery
 from lapbench.adversarial import PGD
 from lapbench.frame import name_cells
-from lapbench.methods._protocol import Budget
 from lapbench.records import Plan, Record
 from lapbench.report_attacks import attack_conditions
 
@@ -78,7 +77,7 @@ def _repetitions(plan: Plan) -> str:
 def _pgd(attack: PGD) -> str:
     return (
         f"every mini-batch is attacked by {attack.steps} steps of {attack.step_size:.4g} in the ℓ∞ "
-        f"ball of {attack.epsilon:.4g} (units of the input) from a random start, through the "
+        f"ball of {attack.epsilon:.4g} ({attack.units} units) from a random start, through the "
         "method's own gradient"
     )
 
@@ -87,24 +86,12 @@ def _budgets(plan: Plan) -> list[str]:
     """Return the budgets, and those that are not of every task with the tasks that have them."""
     found: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for planned, names in zip(plan.cells, name_cells(plan.cells), strict=True):
-        found[describe_budget(planned.cell.budget)][f"{names['task']} with {names['backbone']}"] = (
-            None
-        )
+        found[str(planned.cell.budget)][f"{names['task']} with {names['backbone']}"] = None
     tasks = {task for having in found.values() for task in having}
     return [
         text if len(having) == len(tasks) else f"{text} on {', '.join(having)}"
         for text, having in found.items()
     ]
-
-
-def describe_budget(budget: Budget) -> str:
-    """Return a budget in words."""
-    if budget.epochs == 0:
-        return "no training"
-    return (
-        f"{budget.epochs} epochs of {budget.optimizer}, learning rate {budget.learning_rate:g} "
-        f"({budget.schedule}), weight decay {budget.weight_decay:g}, batches of {budget.batch_size}"
-    )
 
 
 def _origin(record: Record) -> str:

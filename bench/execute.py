@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from lapbench.assess import assess_cell
+from lapbench.attacks._ball import deviation
 from lapbench.attacks._target import Sources
 from lapbench.cells import Cell
 from lapbench.datasets._task import Split, Task
@@ -28,7 +29,7 @@ from lapbench.provenance import provenance
 from lapbench.records import SCHEMA, PlannedCell, Record, ResultsFolder
 from lapbench.sources import sources_of
 from lapbench.timing import StepClock, Timing, time_stages
-from lapbench.train import DivergedError, Epoch, Recipe, train
+from lapbench.train import DivergedError, Epoch, train
 
 _SMOOTHNESS_BATCH = 100
 
@@ -106,10 +107,9 @@ def execute(
 
 
 def _attempt(cell: Cell, record: Record, watch: Watch, sources: Sources) -> Outcome:
-    with _reproducible(cell):
+    with reproducible(cell):
         task = cell.load_task()
-        head, terms = cell.method.create_head(), cell.method.create_terms()
-        if reason := head.skip(task):
+        if reason := cell.method.create_head().skip(task):
             return Outcome(replace(record, status="skipped", reason=reason))
         name = cell.evaluation.split
         if not bool((getattr(task, name).y >= 0).any()):
@@ -119,7 +119,7 @@ def _attempt(cell: Cell, record: Record, watch: Watch, sources: Sources) -> Outc
             )
         task = task.to(cell.device)
         model = cell.build_model(task).to(cell.device)
-        for term in terms:
+        for term in cell.method.create_terms():
             if reason := model.refuses_terms or term.skip(model):
                 return Outcome(replace(record, status="skipped", reason=reason))
         clock = StepClock(cell, task)
@@ -135,12 +135,12 @@ def _attempt(cell: Cell, record: Record, watch: Watch, sources: Sources) -> Outc
 
         start = time.perf_counter()
         batch_size = len(task.train) if task.nodes_only else cell.evaluation.batch_size
-        recipe = Recipe(terms, cell.pgd, task.bounds)
+        recipe = cell.build_recipe(task)
         train(model, task, cell.budget, cell.seeds, batch_size, observe, recipe, clock.step)
         seconds = time.perf_counter() - start
         model.finish(task, cell.seeds.stream("finish"))
         metrics = evaluate(model, getattr(task, name), name, batch_size)
-        metrics += _outer_accuracy(model, task, batch_size)
+        metrics += _outer_accuracy(model, task, batch_size) + _input_deviation(cell, task)
         if count_relus(model):
             for power in cell.evaluation.smoothness_powers:
                 arrays[f"smoothness_{power}"] = _smoothness(
@@ -184,6 +184,18 @@ def _outer_accuracy(model: Model, task: Task, batch_size: int) -> list[Metric]:
     return [Metric("outer_accuracy", "outer", value, len(task.outer))]
 
 
+def _input_deviation(cell: Cell, task: Task) -> list[Metric]:
+    """Return the unit of normalised ε, a mean over channels, where an ε has it."""
+    units = [cell.pgd.units] if cell.pgd else []
+    if cell.robustness:
+        units += [cell.robustness.units]
+        units += [planned.attack.parameters.get("units") for planned in cell.robustness.attacks]
+    if "normalised" not in units:
+        return []
+    value = float(deviation(task.train.x).mean())
+    return [Metric("input_deviation", "train", value, len(task.train))]
+
+
 def _append(curves: dict[str, list[float | None]], epoch: Epoch) -> None:
     """Add an epoch's numbers; a curve that has none for an epoch has None there."""
     for name in dict.fromkeys([*curves, *epoch.curves]):
@@ -221,7 +233,7 @@ def _snapshot(model: Model, task: Task, epoch: Epoch) -> dict[str, np.ndarray[An
 
 
 @contextmanager
-def _reproducible(cell: Cell) -> Iterator[None]:
+def reproducible(cell: Cell) -> Iterator[None]:
     """Set threads and deterministic algorithms for a cell; restore them and torch's generator."""
     keep_freed_memory()
     if cell.device != "cpu":

@@ -148,6 +148,10 @@ def name_cells(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
         "method": [[p.cell.method.head, *p.cell.method.terms] for p in cells],
     }
     columns = {column: _tell_apart(each) for column, each in parts.items()}
+    columns["task"] = [
+        _at_scale(planned.task or name, planned.cell)
+        for name, planned in zip(columns["task"], cells, strict=True)
+    ]
     columns["method"] = [
         planned.label or _with_variant(name.removeprefix("softmax + "), variant)
         for name, planned, variant in zip(columns["method"], cells, _variants(cells), strict=True)
@@ -177,6 +181,10 @@ def _variants(cells: Sequence[PlannedCell]) -> list[list[str]]:
 
 def _with_variant(name: str, variant: list[str]) -> str:
     return f"{name} ({', '.join(variant)})".replace(") (", ", ") if variant else name
+
+
+def _at_scale(task: str, cell: Cell) -> str:
+    return task if cell.scale == 1 else f"{task} at scale {cell.scale:g}"
 
 
 def _task(cell: Cell) -> Component:

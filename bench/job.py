@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from lapbench.cells import Precision
 from lapbench.progress import Progress
 from lapbench.records import Plan, PlannedCell, ResultsFolder
 from lapbench.report import write_report
@@ -53,16 +54,19 @@ def prepare(
     datasets: str | Sequence[str] = (),
     training: str | Sequence[str] = (),
     seeds: int | None = None,
+    scale: float = 1.0,
     device: str = "cpu",
+    precision: Precision = "float32",
     retry: bool = True,
 ) -> Job:
     """Return what :func:`run` would do; arguments and errors are the same."""
-    chosen = load_suite(suite)
+    chosen = load_suite(suite).scaled(scale)
     if seeds is not None:
         chosen = chosen.with_seeds(seeds)
-    plan = make_plan(chosen, device)
+    plan = make_plan(chosen, device, precision)
     selected = with_sources(select(plan, methods, datasets, training), plan)
-    folder = ResultsFolder(results or Path("results", chosen.name))
+    name = chosen.name if scale == 1 else f"{chosen.name}-scale-{scale:g}"
+    folder = ResultsFolder(results or Path("results", name))
     check_sources(selected, plan, folder)
     return Job(plan, folder, selected, pending(selected, folder, retry))
 
@@ -75,7 +79,9 @@ def run(
     datasets: str | Sequence[str] = (),
     training: str | Sequence[str] = (),
     seeds: int | None = None,
+    scale: float = 1.0,
     device: str = "cpu",
+    precision: Precision = "float32",
     retry: bool = True,
     jobs: int = 1,
 ) -> Report:
@@ -87,12 +93,17 @@ def run(
 
     Args:
         suite: name of a suite, or path of a TOML file.
-        results: folder to write to, by default ``results/<suite>``.
+        results: folder to write to, by default ``results/<suite>``, and with a scale
+            ``results/<suite>-scale-<scale>``.
         methods: run only these; the report still shows the whole plan.
         datasets: run only these; likewise.
         training: run only ``"natural"`` or ``"pgd"``; likewise.
         seeds: number of repetitions instead of the suite's; the report is on these.
+        scale: share of the suite's epochs, training data, attacked samples and repetitions, above 0
+            up to 1; every table names it.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:0"``, …
+        precision: of training: ``"float32"``, or ``"mixed"``, where backbones compute in bfloat16
+            and graphs in float32.
         retry: whether cells that failed before are run again.
         jobs: cells at a time, each in a process of its own; the results are the same.
 
@@ -108,7 +119,9 @@ def run(
         datasets=datasets,
         training=training,
         seeds=seeds,
+        scale=scale,
         device=device,
+        precision=precision,
         retry=retry,
     )
     return job.run(Console(stderr=True), jobs)

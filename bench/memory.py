@@ -15,14 +15,7 @@ import torch
 from lapbench.cells import Cell, Component, Method
 from lapbench.datasets._task import Task
 from lapbench.methods._protocol import Model, Phase
-from lapbench.train import (
-    Recipe,
-    make_batches,
-    make_optimizer,
-    nonempty_phases,
-    only_trainable,
-    take_step,
-)
+from lapbench.trial import distinct_phases, try_phase
 
 _FORGET_PEAK = Path("/proc/self/clear_refs")
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
@@ -66,29 +59,17 @@ def _measure(cell: Cell, task: Task) -> tuple[int | None, int | None]:
 
 
 def _phase_peaks(cell: Cell, task: Task) -> list[int]:
-    """Return the bytes of a step of each phase; phases of one name differ in their rate alone."""
     model = cell.build_model(task).to(cell.device)
-    recipe = Recipe(cell.method.create_terms(), cell.pgd, task.bounds)
-    phases: dict[str, Phase] = {}
-    for phase in nonempty_phases(model, cell.budget):
-        phases.setdefault(phase.name, phase)
-    return [_phase_peak(cell, task, model, phase, recipe) for phase in phases.values()]
+    phases = distinct_phases(model, cell.budget)
+    return [_phase_peak(cell, task, model, phase) for phase, *_ in phases]
 
 
-def _phase_peak(cell: Cell, task: Task, model: Model, phase: Phase, recipe: Recipe) -> int:
-    model.start_phase(phase)
-    optimizer = make_optimizer(phase.parameters, phase.budget)
-    held_out = model.start_epoch(task, cell.seeds.stream("base", 1))
-    batch = make_batches(task, cell.seeds, 1, held_out, phase.budget.batch_size)[0]()
-    progress = 1 - 1 / cell.budget.epochs
-
-    def step() -> None:
-        take_step(model, optimizer, batch.x, batch.y, recipe, progress)
-
-    with only_trainable(model, phase):
-        step()
-        optimizer.zero_grad()
-        return peak_bytes(step, cell.device)
+def _phase_peak(cell: Cell, task: Task, model: Model, phase: Phase) -> int:
+    with try_phase(cell, task, model, phase) as trial:
+        batch = trial.make_batch()
+        trial.step(batch)
+        trial.optimizer.zero_grad()
+        return peak_bytes(lambda: trial.step(batch), cell.device)
 
 
 def peak_bytes(call: Callable[[], object], device: str) -> int:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from lapbench.cells import data_hash
 from lapbench.methods._protocol import Model
 from lapbench.records import RecordError, ResultsFolder
+from lapbench.samples import data_hash
 
 
 def load_model(key: str, results: str | Path) -> Model:

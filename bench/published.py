@@ -14,10 +14,10 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from lapbench import discovery
-from lapbench.attacks._protocol import Positive, Units
+from lapbench.adversarial import PGD
 from lapbench.cells import STRICT, Cell, Component, PlannedAttack, parse
-from lapbench.conditions import describe_budget
 from lapbench.frame import name_cells
+from lapbench.methods._protocol import Head
 from lapbench.records import Plan
 from lapbench.reports.published import COLUMNS, NUMBER, ROW
 
@@ -27,16 +27,6 @@ _AtMostOne = Annotated[Named, Field(max_length=1)]
 _ANY = "any"
 _LEVELS = {"epsilons": "epsilon", "constants": "c"}
 _ROUNDED = 1e-3  # a suite may have 0.0314 for 8/255
-
-
-@dataclass(frozen=True, config=STRICT)
-class PublishedPGD:
-    """The attack of adversarial training, ε and α in their units."""
-
-    epsilon: Positive
-    step_size: Positive
-    steps: Annotated[int, Field(ge=1)]
-    units: Units
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -63,7 +53,7 @@ class Entry:
     attack: _AtMostOne = Field(default_factory=dict)
     labeled: Annotated[int, Field(ge=1)] | None = None
     train: Literal["all", "inner"] = "all"
-    pgd: PublishedPGD | None = None
+    pgd: PGD | None = None
     samples: Annotated[int, Field(ge=1)] | None = None
     metric: str = ""
     budget: str = ""
@@ -153,19 +143,15 @@ def _corresponds(entry: Entry, cell: Cell) -> bool:
         and (entry.labeled, entry.train) == (cell.labeled, cell.train)
         and _is(entry.dataset, "datasets", [cell.dataset])
         and (not entry.backbone or _is(entry.backbone, "backbones", [cell.backbone]))
-        and _is(entry.method, "methods", components)
-        and _trained_alike(entry.pgd, cell)
+        and _is(entry.method, "methods", components, cell.scale)
+        and _trained_alike(entry.pgd, cell.pgd)
     )
 
 
-def _trained_alike(published: PublishedPGD | None, cell: Cell) -> bool:
-    if published is None or cell.pgd is None:
-        return published is None and cell.pgd is None
-    # ε of training is in units of the input here.
-    return published.units == "input" and all(
-        _same(getattr(published, name), getattr(cell.pgd, name))
-        for name in ("epsilon", "step_size", "steps")
-    )
+def _trained_alike(published: PGD | None, found: PGD | None) -> bool:
+    if published is None or found is None:
+        return published is found
+    return all(_same(value, getattr(found, name)) for name, value in vars(published).items())
 
 
 def _numbers(entry: Entry, cell: Cell) -> Iterator[dict[str, Any]]:
@@ -193,36 +179,44 @@ def _levels(entry: Entry, planned: PlannedAttack) -> Iterator[tuple[str, str, fl
                 yield own.get("norm", ""), parameter, value
 
 
-def _is(named: Named, kind: str, components: list[Component]) -> bool:
-    """Whether names with options are those of components, levels of attacks aside."""
+def _is(named: Named, kind: str, components: list[Component], scale: float = 1.0) -> bool:
+    """Whether names with options are those of components, levels of attacks aside.
+
+    Numbers of samples are scaled as those of the components were.
+    """
     if set(named) != {component.name for component in components}:
         return False
     try:
         return all(
             _same(value, component.parameters.get(option), last=option == "steps")
             for component in components
-            for option, value in complete(kind, component.name, named[component.name]).items()
+            for option, value in complete(
+                kind, component.name, named[component.name], scale
+            ).items()
             if option not in _LEVELS
         )
     except ValidationError:  # a plug-in of this name with other options
         return False
 
 
-def complete(kind: str, name: str, options: dict[str, Any]) -> dict[str, Any]:
+def complete(kind: str, name: str, options: dict[str, Any], scale: float = 1.0) -> dict[str, Any]:
     """Return options with the defaults of those that are not named, without those that are open.
 
     Raises:
         pydantic.ValidationError: if an option is unknown or has a value that is not accepted.
 
     """
-    return _complete(kind, name, json.dumps(options))
+    return _complete(kind, name, json.dumps(options), scale)
 
 
 @cache
-def _complete(kind: str, name: str, text: str) -> dict[str, Any]:
+def _complete(kind: str, name: str, text: str, scale: float) -> dict[str, Any]:
     kind_class, options = discovery.load(kind, name), json.loads(text)
     fixed = {option: value for option, value in options.items() if value != _ANY}
-    every = TypeAdapter(kind_class).dump_python(parse(kind_class, fixed), mode="json")
+    created = parse(kind_class, fixed)
+    if isinstance(created, Head):
+        created = created.scaled(scale)
+    every = TypeAdapter(kind_class).dump_python(created, mode="json")
     return {option: value for option, value in every.items() if options.get(option) != _ANY}
 
 
@@ -239,8 +233,10 @@ def _remarks(entry: Entry, cells: list[Cell]) -> str:
     """Return in words how budgets differ, and the caveats."""
     remarks = []
     if entry.budget:
-        here = f"{describe_budget(cells[0].budget)}, {len(cells)} repetition(s)"
+        here = f"{cells[0].budget}, {len(cells)} repetition(s)"
         remarks.append(f"budget published: {entry.budget}; here: {here}")
+    if cells[0].scale < 1:
+        remarks.append(f"here {cells[0].scale:g} of the training samples")
     about = cells[0].robustness
     if entry.attack and entry.samples and about and about.samples != entry.samples:
         remarks.append(f"attacked: published {entry.samples:,} samples, here {about.samples:,}")

@@ -97,12 +97,16 @@ class Record:
 
 @dataclass(frozen=True, config=_PLAN)
 class PlannedCell:
-    """A cell of a plan, with the key that its record will have and the label of its row."""
+    """A cell of a plan, with the key that its record will have, and labels.
+
+    ``label`` is that of its row, ``task`` that of the task; empty where they have none.
+    """
 
     key: str
     gradient: str
     cell: Cell
     label: str = ""
+    task: str = ""
 
 
 @dataclass(frozen=True, config=_PLAN)

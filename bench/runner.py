@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from lapbench.attacks._protocol import BallAttack
-from lapbench.cells import Cell, data_hash
+from lapbench.cells import Cell, Precision
 from lapbench.errors import LapbenchError
 from lapbench.execute import Watch, run_cell
 from lapbench.frame import name_cells
@@ -19,6 +19,7 @@ from lapbench.records import (
     PlannedCell,
     ResultsFolder,
 )
+from lapbench.samples import data_hash
 from lapbench.sources import name_sources
 from lapbench.suite import Suite, SuiteError
 
@@ -29,7 +30,7 @@ class SelectionError(LapbenchError):
     """A run asks for what the suite or this machine does not have; the message says what it has."""
 
 
-def make_plan(suite: Suite, device: str = "cpu") -> Plan:
+def make_plan(suite: Suite, device: str = "cpu", precision: Precision = "float32") -> Plan:
     """Return all cells of a suite with their keys; loads the data to hash them.
 
     Raises:
@@ -40,7 +41,7 @@ def make_plan(suite: Suite, device: str = "cpu") -> Plan:
     device = _checked_device(device)
     known: dict[tuple[str, int], tuple[str, Bounds]] = {}
     hashed = []
-    for cell, entry in suite.cells(device):
+    for cell, task_entry, entry in suite.cells(device, precision):
         data = (repr((cell.dataset, cell.labeled, cell.train)), cell.repetition)
         if data not in known:
             task = cell.load_task()
@@ -48,16 +49,17 @@ def make_plan(suite: Suite, device: str = "cpu") -> Plan:
         digest, bounds = known[data]
         _check_epsilon(cell, bounds)
         _check_radii(cell, bounds)
-        hashed.append((cell, digest, entry))
-    cells = name_sources(suite.name, [(cell, digest) for cell, digest, _ in hashed])
+        hashed.append((cell, digest, task_entry.label, entry.label))
+    cells = name_sources(suite.name, [(cell, digest) for cell, digest, *_ in hashed])
     planned = [
         PlannedCell(
             cell.key(digest),
             cell.method.create_head().gradient_kind,
             cell,
-            entry.label,
+            label,
+            task,
         )
-        for cell, (_, digest, entry) in zip(cells, hashed, strict=True)
+        for cell, (_, digest, task, label) in zip(cells, hashed, strict=True)
     ]
     _check_names(suite.name, planned)
     return Plan(SCHEMA, suite.name, suite.title, planned)
@@ -108,7 +110,8 @@ def _check_names(suite: str, cells: list[PlannedCell]) -> None:
 
 
 def _check_epsilon(cell: Cell, bounds: Bounds) -> None:
-    if cell.pgd and bounds and cell.pgd.epsilon > bounds[1] - bounds[0]:
+    in_input_units = cell.pgd and cell.pgd.units == "input"
+    if cell.pgd and in_input_units and bounds and cell.pgd.epsilon > bounds[1] - bounds[0]:
         raise SelectionError(
             f"pgd.epsilon: received {cell.pgd.epsilon:g}; inputs of {cell.dataset.name} are in "
             f"{bounds}, and accepted is at most their range (8/255 is 0.0314)"

@@ -12,9 +12,9 @@ from pydantic.dataclasses import dataclass as validated
 
 from lapbench import discovery
 from lapbench.adversarial import PGD
-from lapbench.cells import STRICT, Cell, Evaluation, Robustness
+from lapbench.cells import STRICT, Cell, Evaluation, Precision, Robustness
 from lapbench.errors import LapbenchError
-from lapbench.methods._protocol import Budget
+from lapbench.methods._budget import Budget
 from lapbench.suite_attacks import robustness_entry
 from lapbench.suite_entries import (
     MethodEntry,
@@ -22,6 +22,7 @@ from lapbench.suite_entries import (
     check,
     expand,
     method_entry,
+    scaled_method,
     task_entry,
 )
 
@@ -48,6 +49,7 @@ class Suite:
     pgd: PGD | None
     evaluation: Evaluation
     robustness: Robustness | None
+    scale: float = 1.0
 
     def with_seeds(self, seeds: int) -> "Suite":
         """Return the suite with another number of repetitions.
@@ -60,34 +62,65 @@ class Suite:
             raise SuiteError(f"seeds: received {seeds}; accepted is an integer >= 1")
         return replace(self, seeds=seeds)
 
-    def cells(self, device: str) -> list[tuple[Cell, MethodEntry]]:
-        """Return all cells, each with the entry of its method.
+    def scaled(self, share: float) -> "Suite":
+        """Return the suite with a share of epochs, training data, attacked samples, and seeds.
+
+        Of each, one is left at least. The test data stay whole.
+
+        Raises:
+            SuiteError: if the share is not above 0 and at most 1.
+
+        """
+        if not 0 < share <= 1:
+            raise SuiteError(f"scale: received {share}; accepted are numbers above 0 up to 1")
+        return replace(
+            self,
+            scale=share,
+            seeds=max(1, round(share * self.seeds)),
+            methods=[scaled_method(entry, share) for entry in self.methods],
+        )
+
+    def cells(
+        self, device: str, precision: Precision = "float32"
+    ) -> list[tuple[Cell, TaskEntry, MethodEntry]]:
+        """Return all cells, each with the entries of its task and method.
 
         They come repetition by repetition, so that a stopped run is balanced.
         """
         return [
-            (
-                Cell(
-                    dataset=task.dataset,
-                    backbone=task.backbone,
-                    labeled=task.labeled,
-                    method=entry.method,
-                    training=training,
-                    pgd=self.pgd if training == "pgd" else None,
-                    budget=replace(self.budget, **task.budget | entry.budget),
-                    evaluation=self.evaluation,
-                    repetition=repetition,
-                    device=device,
-                    threads=self.threads,
-                    train=entry.train,
-                    robustness=self.robustness,
-                ),
-                entry,
-            )
+            (self._cell(task, training, entry, repetition, device, precision), task, entry)
             for repetition, task, training, entry in product(
                 range(self.seeds), self.tasks, self.training, self.methods
             )
         ]
+
+    def _cell(
+        self,
+        task: TaskEntry,
+        training: Training,
+        entry: MethodEntry,
+        repetition: int,
+        device: str,
+        precision: Precision,
+    ) -> Cell:
+        budget = replace(self.budget, **task.budget | entry.budget)
+        return Cell(
+            dataset=task.dataset,
+            backbone=task.backbone,
+            labeled=task.labeled,
+            method=entry.method,
+            training=training,
+            pgd=self.pgd if training == "pgd" else None,
+            budget=budget.scaled(self.scale),
+            evaluation=self.evaluation.scaled(self.scale, budget),
+            repetition=repetition,
+            device=device,
+            threads=self.threads,
+            train=entry.train,
+            robustness=self.robustness and self.robustness.scaled(self.scale),
+            scale=self.scale,
+            precision=precision,
+        )
 
 
 def _as_list(value: Any) -> Any:

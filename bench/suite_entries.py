@@ -1,7 +1,7 @@
 """The entries of a suite, checked one by one."""
 
 from copy import deepcopy
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import product
 from typing import Annotated, Any, Literal, get_args
 
@@ -10,7 +10,8 @@ from pydantic.dataclasses import dataclass as validated
 
 from lapbench import discovery
 from lapbench.cells import STRICT, Component, Method, parse
-from lapbench.methods._protocol import Budget, Head
+from lapbench.methods._budget import Budget
+from lapbench.methods._protocol import Head
 
 _Values = Annotated[list[Any], Field(min_length=1)]
 _Options = Annotated[dict[str, _Values], Field(min_length=1)]
@@ -25,6 +26,7 @@ class TaskEntry:
         dataset, backbone: by name.
         labeled: how many training samples keep their class; None for all.
         budget: fields in which its budget differs from the suite's.
+        label: name in tables; by default that of the data set, with the options that differ.
 
     """
 
@@ -32,6 +34,7 @@ class TaskEntry:
     backbone: Component
     labeled: int | None
     budget: dict[str, Any]
+    label: str
 
 
 @dataclass(frozen=True)
@@ -73,11 +76,14 @@ def task_entry(entry: Any, place: str, mistakes: list[str]) -> TaskEntry | None:
         f"{place}.budget.",
         mistakes,
     )
-    accepted = "dataset, backbone, labeled, budget, and a table of options for each"
+    label = table.pop("label", "")
+    if not isinstance(label, str):
+        mistakes.append(f"{place}.label: received {label!r}; accepted is a text")
+    accepted = "dataset, backbone, label, labeled, budget, and a table of options for each"
     _refuse_rest(table, place, accepted, mistakes)
     if dataset is None or backbone is None or valid is None:
         return None
-    return TaskEntry(dataset, backbone, labeled, budget)
+    return TaskEntry(dataset, backbone, labeled, budget, label)
 
 
 def expand(entry: Any, place: str, mistakes: list[str]) -> list[Any]:
@@ -157,6 +163,15 @@ def method_entry(entry: Any, place: str, mistakes: list[str]) -> MethodEntry | N
         return None
     method = _compose(found, f"{place}.name", mistakes)
     return MethodEntry(method, changes, rest.train, rest.label) if method else None
+
+
+def scaled_method(entry: MethodEntry, share: float) -> MethodEntry:
+    """Return an entry whose head has a share of the training data to choose from."""
+    head = entry.method.head
+    kind = discovery.load("methods", head.name)
+    scaled = entry.method.create_head().scaled(share)
+    component = Component(head.name, TypeAdapter(kind).dump_python(scaled, mode="json"))
+    return replace(entry, method=replace(entry.method, head=component))
 
 
 @validated(frozen=True, config=STRICT)

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from lapbench.cells import STRICT, Cell, Component, Method
 from lapbench.datasets._task import Task
 from lapbench.methods._protocol import Model
-from lapbench.train import Step, make_optimizer, take_step
+from lapbench.train import Recipe, Step, make_optimizer, take_step
 
 _WARM_UP = 3
 _WARMED_BELOW = 5_000
@@ -56,6 +56,7 @@ class StepClock:
         self._device = cell.device
         softmax = replace(cell, method=Method(Component("softmax", {})))
         self._softmax = softmax.build_model(task).to(cell.device).train()
+        self._recipe = Recipe(mixed_precision=cell.precision == "mixed")
         still = replace(cell.budget, learning_rate=1e-30, weight_decay=0.0)
         self._optimizer = make_optimizer(list(self._softmax.parameters()), still)
         known = torch.ones_like(task.train.y, dtype=torch.bool)
@@ -88,7 +89,8 @@ class StepClock:
         self._epoch.clear()
 
     def _softmax_step(self, samples: int) -> None:
-        take_step(self._softmax, self._optimizer, self._x[:samples], self._y[:samples])
+        x, y = self._x[:samples], self._y[:samples]
+        take_step(self._softmax, self._optimizer, x, y, self._recipe)
 
     def _now(self) -> float:
         if self._device != "cpu":

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from lapbench.adversarial import PGD, perturb
+from lapbench.augment import augment
 from lapbench.datasets._task import Split, Task
 from lapbench.evaluate import accuracy, of_known_class, predict
-from lapbench.methods._protocol import Budget, Model, Phase, Term
+from lapbench.methods._budget import Budget
+from lapbench.methods._protocol import Model, Phase, Term
 from lapbench.methods.graph import NonFiniteError
 from lapbench.seeds import Seeds
 
@@ -25,20 +27,24 @@ class DivergedError(Exception):
     """Training left the finite numbers; the message says where."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recipe:
-    """What a step minimises beside the model's loss, and on which inputs.
+    """What a step minimises beside the model's loss, on which inputs, and how precisely.
 
     Attributes:
         terms: their penalties are added to the loss.
         pgd: attack on every mini-batch before the step; None trains on the inputs themselves.
         bounds: of the inputs, for the attack.
+        deviation: of the inputs, for an attack in normalised units.
+        mixed_precision: whether the backbone computes in bfloat16 where it can.
 
     """
 
     terms: Sequence[Term] = ()
     pgd: PGD | None = None
     bounds: tuple[float, float] | None = None
+    deviation: Tensor | None = None
+    mixed_precision: bool = False
 
 
 @dataclass(frozen=True)
@@ -91,13 +97,13 @@ def train(
     for phase in phases:
         model.start_phase(phase)
         optimizer = make_optimizer(phase.parameters, phase.budget)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _learning_rate_factor(phase.budget))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, phase.budget.rate_factor)
         for _ in range(phase.budget.epochs):
             number += 1
             held_out = model.start_epoch(task, seeds.stream("base", number))
             if number == 1:
                 on_epoch(Epoch(0, held_out))
-            batches = make_batches(task, seeds, number, held_out, phase.budget.batch_size)
+            batches = make_batches(task, seeds, number, held_out, phase.budget)
             try:
                 with only_trainable(model, phase):
                     progress = (number - 1) / budget.epochs
@@ -126,7 +132,11 @@ def make_optimizer(parameters: Sequence[Tensor], budget: Budget) -> torch.optim.
     if budget.optimizer == "adam":
         return torch.optim.Adam(trained, lr=budget.learning_rate, weight_decay=budget.weight_decay)
     return torch.optim.SGD(
-        trained, lr=budget.learning_rate, momentum=0.9, weight_decay=budget.weight_decay
+        trained,
+        lr=budget.learning_rate,
+        momentum=0.9,
+        weight_decay=budget.weight_decay,
+        nesterov=budget.optimizer == "nesterov",
     )
 
 
@@ -140,12 +150,13 @@ def take_step(
 ) -> float:
     """Make one optimiser step on a mini-batch and return its loss, penalties included."""
     recipe = recipe or Recipe()
-    if recipe.pgd:
-        x = perturb(model, x, y, recipe.pgd, recipe.bounds)
-    optimizer.zero_grad()
-    loss = model.loss(x, y)
-    for term in recipe.terms:
-        loss = loss + term.penalty(model, x, y, progress)
+    with _precision(model, recipe):
+        if recipe.pgd:
+            x = perturb(model, x, y, recipe.pgd, recipe.bounds, recipe.deviation)
+        optimizer.zero_grad()
+        loss = model.loss(x, y)
+        for term in recipe.terms:
+            loss = loss + term.penalty(model, x, y, progress)
     value = loss.item()
     if not math.isfinite(value):
         raise DivergedError(f"the loss is {value}; lower the learning rate")
@@ -157,6 +168,16 @@ def take_step(
     return value
 
 
+@contextmanager
+def _precision(model: Model, recipe: Recipe) -> Iterator[None]:
+    """Compute as the recipe says in a step; evaluation is in float32 always."""
+    model.mixed_precision = recipe.mixed_precision
+    try:
+        yield
+    finally:
+        model.mixed_precision = False
+
+
 def nonempty_phases(model: Model, budget: Budget) -> list[Phase]:
     """Return the phases that have epochs; those of all must be the epochs of the budget."""
     phases = model.phases(budget)
@@ -166,16 +187,13 @@ def nonempty_phases(model: Model, budget: Budget) -> list[Phase]:
     return [phase for phase in phases if phase.budget.epochs]
 
 
-def _learning_rate_factor(budget: Budget) -> Callable[[int], float]:
-    if budget.schedule == "cosine":
-        return lambda epoch: (1 + math.cos(math.pi * epoch / budget.epochs)) / 2
-    return lambda _: 1.0
-
-
 def make_batches(
-    task: Task, seeds: Seeds, number: int, held_out: Tensor, size: int
+    task: Task, seeds: Seeds, number: int, held_out: Tensor, budget: Budget
 ) -> list[Callable[[], Split]]:
-    """Return what makes each batch of an epoch, in which what is held out has no class."""
+    """Return what makes each batch of an epoch, in which what is held out has no class.
+
+    Images are augmented as the budget says, by torch's generator; nodes are not.
+    """
     train = task.train
     if task.nodes_only:
         y = train.y.index_fill(0, held_out.to(train.y.device), -1)
@@ -184,8 +202,10 @@ def make_batches(
     known = (train.y >= 0).cpu()
     rows = order[known[order] & ~torch.isin(order, held_out.cpu())].to(train.y.device)
     return [
-        lambda part=part: Split(train.x[part], train.y[part])  # type: ignore[misc]
-        for part in rows.split(size)
+        lambda part=part: Split(  # type: ignore[misc]
+            augment(train.x[part], budget.augmentation), train.y[part]
+        )
+        for part in rows.split(budget.batch_size)
     ]
 
 

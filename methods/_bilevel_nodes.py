@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from lapbench.datasets._task import Split, Task
 from lapbench.methods._base_set import order_by_class
 from lapbench.methods._bilevel_inner import solve_laplacian
+from lapbench.methods._budget import Budget
 from lapbench.methods._hypergradients import compare, scarcity
 from lapbench.methods._inner_laplacian import LaplacianProblem
 from lapbench.methods._learned_graph import degree_penalty, make_graph, within_hops
-from lapbench.methods._protocol import Budget, Model, Phase
+from lapbench.methods._protocol import Model, Phase
 from lapbench.methods._selection import Selection, State
 from lapbench.methods.graph.sparse import EdgePattern
 from lapbench.methods.softmax import cross_entropy

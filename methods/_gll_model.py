@@ -17,13 +17,14 @@ from lapbench.methods._base_set import (
     order_by_class,
     select_per_class,
 )
+from lapbench.methods._budget import Budget
 from lapbench.methods._graph_learning_layer import (
     GraphLearningLayer,
     log_probabilities,
     value_loss,
     values_of_nodes,
 )
-from lapbench.methods._protocol import Budget, Model, Phase
+from lapbench.methods._protocol import Model, Phase
 from lapbench.methods._rounds import alternating_budgets
 from lapbench.methods._stages import StagedPass
 from lapbench.methods.graph import Laplace, nearest_neighbors

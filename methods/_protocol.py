@@ -3,39 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass as plain_dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from lapbench.datasets._task import Split, Task
+from lapbench.methods._budget import Budget
 
 GradientKind = Literal["exact", "surrogate", "unrolled", "truncated", "implicit", "autograd"]
-
-
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
-class Budget:
-    """What every method may spend in training: the same number of epochs.
-
-    Args:
-        epochs: passes over the training data; 0 leaves the model as it starts.
-        batch_size: samples per step.
-        optimizer: ``"adam"`` or ``"sgd"`` (momentum 0.9).
-        learning_rate: of the first epoch.
-        schedule: ``"constant"``, or ``"cosine"`` from the learning rate to 0 over the epochs.
-        weight_decay: L2 penalty of the optimiser.
-
-    """
-
-    epochs: Annotated[int, Field(ge=0)]
-    batch_size: Annotated[int, Field(ge=1)] = 200
-    optimizer: Literal["adam", "sgd"] = "adam"
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
-    schedule: Literal["constant", "cosine"] = "constant"
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
 @plain_dataclass(frozen=True, eq=False)
@@ -67,11 +44,23 @@ class Model(nn.Module, ABC):
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
+        self.mixed_precision = False
 
     def features(self, x: Tensor) -> Tensor:
         """Return the backbone's features (n, d) of inputs (n, …)."""
-        features: Tensor = self.backbone(x)
-        return features
+        return self.extract(x)
+
+    def extract(self, x: Tensor) -> Tensor:
+        """Return what the backbone makes of x; graphs and losses have it in float32.
+
+        With ``mixed_precision`` the backbone computes in bfloat16 where autocast does.
+        """
+        if not self.mixed_precision:
+            features: Tensor = self.backbone(x)
+            return features
+        with torch.autocast(x.device.type, torch.bfloat16):
+            features = self.backbone(x)
+        return features.float()
 
     @abstractmethod
     def outputs(self, features: Tensor) -> Tensor:
@@ -154,6 +143,10 @@ class Head(ABC):
 
     version: ClassVar[int] = 1
     """Raised by hand when the same hyper-parameters give other results."""
+
+    def scaled(self, share: float) -> Self:  # noqa: ARG002
+        """Return the head for a share of the training samples; counts of them shrink with them."""
+        return self
 
     @abstractmethod
     def build(self, backbone: nn.Module, task: Task) -> Model:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from lapbench.methods._protocol import Budget
+from lapbench.methods._budget import Budget
 
 
 def alternating_budgets(

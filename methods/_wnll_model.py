@@ -11,12 +11,13 @@ from torch.nn import functional
 
 from lapbench.datasets._task import Split, Task
 from lapbench.methods._base_set import order_by_class, parts_with_all_classes
+from lapbench.methods._budget import Budget
 from lapbench.methods._graph_learning_layer import (
     GraphLearningLayer,
     log_probabilities,
     values_of_nodes,
 )
-from lapbench.methods._protocol import Budget, Model, Phase
+from lapbench.methods._protocol import Model, Phase
 from lapbench.methods._rounds import alternating_budgets
 from lapbench.methods._wnll_metrics import gradient_cosines, majority_vote
 from lapbench.methods.graph import NeighborBandwidth, weighted_nonlocal
@@ -55,7 +56,7 @@ class WNLLModel(Model):
         self.holds_features = False
 
     def features(self, x: Tensor) -> Tensor:
-        features: Tensor = self.buffer(self.backbone(x))
+        features: Tensor = self.buffer(self.extract(x))
         return features
 
     def _embed(self, x: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """The graph learning layer: a graph equation as the classifier."""
 
-from typing import Annotated, ClassVar, Literal
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -70,6 +71,13 @@ class GLL(Head):
     def gradient_kind(self) -> GradientKind:
         """Exact, unless the graph only predicts."""
         return "autograd" if self.softmax_share == 1 else "exact"
+
+    def scaled(self, share: float) -> Self:
+        """Return the head with a share of the base set for prediction, its own in training."""
+        count = self.evaluation_base_per_class
+        if count == "all":
+            return self
+        return replace(self, evaluation_base_per_class=max(1, round(share * count)))
 
     def skip(self, task: Task) -> str | None:
         """Return a reason where scores would choose half of the labelled nodes."""

@@ -12,7 +12,8 @@ from lapbench.attacks._target import Target
 from lapbench.cells import Cell, Component, Evaluation, Method
 from lapbench.datasets._task import Split, Task
 from lapbench.discovery import names
-from lapbench.methods._protocol import Budget, Model
+from lapbench.methods._budget import Budget
+from lapbench.methods._protocol import Model
 from lapbench.methods.softmax import LinearModel
 from lapbench.seeds import Seeds
 from lapbench.train import train

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from lapbench.datasets._task import Split, Task
-from lapbench.methods._protocol import Budget, Model, Phase, Term
+from lapbench.methods._budget import Budget
+from lapbench.methods._protocol import Model, Phase, Term
 from lapbench.methods.backbones.small_resnet import SmallResNet
 from lapbench.methods.softmax import cross_entropy
 from lapbench.seeds import Seeds

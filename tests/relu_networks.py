@@ -13,7 +13,7 @@ from lapbench.attacks._affine import AffineLayer
 from lapbench.attacks._bounds import Box
 from lapbench.cells import Cell, Component, Evaluation, Method
 from lapbench.datasets._task import Split, Task
-from lapbench.methods._protocol import Budget
+from lapbench.methods._budget import Budget
 from lapbench.train import Recipe, train
 
 UNIT = (0.0, 1.0)

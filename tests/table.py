@@ -9,7 +9,8 @@ from lapbench.cells import Cell, Component, Evaluation, Method
 from lapbench.datasets._files import MissingDataError
 from lapbench.datasets._task import Task
 from lapbench.discovery import load, names
-from lapbench.methods._protocol import Budget, Head
+from lapbench.methods._budget import Budget
+from lapbench.methods._protocol import Head
 
 METHODS = names("methods")
 DATASETS = names("datasets")

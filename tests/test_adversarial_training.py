@@ -10,7 +10,8 @@ from torch import Tensor
 import lapbench
 from lapbench.adversarial import PGD
 from lapbench.collect import load_records
-from lapbench.methods._protocol import Budget, Model
+from lapbench.methods._budget import Budget
+from lapbench.methods._protocol import Model
 from lapbench.records import ResultsFolder
 from lapbench.train import Recipe, train
 

@@ -12,13 +12,14 @@ from table import small_cell
 from torch.nn import functional
 
 from lapbench.adversarial import PGD
-from lapbench.cells import Cell, Component, Evaluation, hide_outer
+from lapbench.cells import Cell, Component, Evaluation
 from lapbench.datasets._task import Split, Task
 from lapbench.execute import Outcome, execute
+from lapbench.methods._budget import Budget
 from lapbench.methods._inner_minimum import minimize
-from lapbench.methods._protocol import Budget
 from lapbench.methods._selection import Selection
 from lapbench.records import PlannedCell
+from lapbench.samples import hide_outer
 from lapbench.seeds import Seeds
 from lapbench.train import Recipe, train
 

@@ -8,10 +8,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from lapbench.published import PublishedPGD, entries, published_rows
+from lapbench import adversarial
+from lapbench.published import entries, published_rows
 from lapbench.records import SCHEMA, Plan, PlannedCell, ResultsFolder
 from lapbench.reports.published import COLUMNS
-from lapbench.suite import load_suite
+from lapbench.suite import Suite, load_suite
 
 SUITE = """
 title = "MNIST"
@@ -52,9 +53,14 @@ GLL_ROW = (
 
 
 def plan_of(suite: str | Path) -> Plan:
+    """The plan of a suite file, whose data are not read."""
+    return plan_of_suite(load_suite(suite))
+
+
+def plan_of_suite(suite: Suite) -> Plan:
     """The plan of a suite, whose data are not read."""
-    cells = load_suite(suite).cells("cpu")
-    planned = [PlannedCell(str(i), "exact", cell, e.label) for i, (cell, e) in enumerate(cells)]
+    cells = suite.cells("cpu")
+    planned = [PlannedCell(str(i), "exact", cell, e.label) for i, (cell, _, e) in enumerate(cells)]
     return Plan(SCHEMA, "suite", "title", planned)
 
 
@@ -166,11 +172,24 @@ def test_adversarial_training_corresponds_with_the_same_attack(
 
 
 def test_adversarial_training_in_other_units_does_not_correspond(tmp_path: Path):
-    """The GLL paper's ε = 0.3 is of normalised images; ε here is of the input."""
+    """The GLL paper's ε = 0.3 is of normalised images."""
     gll = next(e for e in entries() if e.source.endswith("table 4, MLP Robust, Natural"))
-    assert gll.pgd == PublishedPGD(0.3, 0.01, 5, "normalised")
+    assert gll.pgd == adversarial.PGD(0.3, 0.01, 5, "normalised")
     after = PGD.replace("40", "5")
     assert on_mnist(tmp_path, before='training = "pgd"', after=after).empty
+    rows = on_mnist(tmp_path, before='training = "pgd"', after=after + 'units = "normalised"\n')
+    assert numbers(rows) == {("", "", "", 0.0, "accuracy"): 0.992}
+
+
+def test_numbers_correspond_at_a_scale_with_as_small_a_base_set(tmp_path: Path):
+    """And say how much of the training data was used."""
+    path = tmp_path / "suite.toml"
+    path.write_text(SUITE.format(method=GLL_ROW, before="", after=ATTACKS))
+    scaled = load_suite(path).scaled(0.1)
+    rows = published_rows(plan_of_suite(scaled))
+    assert scaled.methods[0].method.head.parameters["evaluation_base_per_class"] == 100
+    assert len(rows) == 2
+    assert rows["remarks"].str.contains("here 0.1 of the training samples").all()
 
 
 def test_natural_numbers_do_not_stand_beside_adversarial_training(tmp_path: Path):

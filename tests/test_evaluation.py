@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from lapbench.cells import Component
 from lapbench.datasets._task import Split
 from lapbench.evaluate import accuracy, calibration_error, evaluate, predict
-from lapbench.methods._protocol import Budget, Model
+from lapbench.methods._budget import Budget
+from lapbench.methods._protocol import Model
 from lapbench.train import DivergedError, Epoch, make_optimizer, take_step, train
 
 

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from lapbench.attacks._target import Target, log_likelihood
 from lapbench.datasets._task import Split, Task
-from lapbench.methods._protocol import Budget, Model
+from lapbench.methods._budget import Budget
+from lapbench.methods._protocol import Model
 from lapbench.train import train
 
 WNLL: dict[str, Any] = {"k": 8, "bandwidth_rank": 4}

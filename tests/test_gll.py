@@ -9,7 +9,8 @@ from table import small_cell
 
 from lapbench.cells import Component
 from lapbench.datasets._task import Split, Task
-from lapbench.methods._protocol import Budget, Model
+from lapbench.methods._budget import Budget
+from lapbench.methods._protocol import Model
 from lapbench.methods.gll import GraphLearningLayer, value_loss
 from lapbench.methods.graph import Laplace
 from lapbench.reports.figures.gll_fig3 import spread

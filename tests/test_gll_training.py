@@ -17,7 +17,7 @@ from torch import Tensor
 import lapbench
 from lapbench.cells import Cell, Component
 from lapbench.datasets._task import Split, Task
-from lapbench.methods._protocol import Budget
+from lapbench.methods._budget import Budget
 from lapbench.records import ResultsFolder
 from lapbench.train import Epoch, train
 

@@ -13,11 +13,12 @@ from table import small_cell
 
 import lapbench
 from lapbench import timing
-from lapbench.cells import Cell, Component, keep_labels
+from lapbench.cells import Cell, Component
 from lapbench.cli import main
 from lapbench.collect import load_records
 from lapbench.datasets._task import Split, Task
 from lapbench.records import ResultsFolder
+from lapbench.samples import keep_labels
 
 
 def few(count: int, repetition: int = 0, dataset: str = "two_moons") -> Cell:
@@ -140,9 +141,9 @@ def test_step_of_softmax_is_timed_on_as_many_known_samples_as_a_step_of_training
     timed: list[torch.Tensor] = []
     take_step = timing.take_step
 
-    def spy(model: Any, optimizer: Any, x: torch.Tensor, y: torch.Tensor) -> float:
+    def spy(model: Any, optimizer: Any, x: torch.Tensor, y: torch.Tensor, recipe: Any) -> float:
         timed.append(y)
-        return take_step(model, optimizer, x, y)
+        return take_step(model, optimizer, x, y, recipe)
 
     monkeypatch.setattr(timing, "take_step", spy)
     lapbench.run(suite(tmp_path, ["softmax"], task="labeled = 20\n"), results=tmp_path / "r")

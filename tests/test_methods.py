@@ -12,7 +12,8 @@ from table import METHODS, load, small_cell
 from lapbench.cells import Cell
 from lapbench.datasets._task import Task
 from lapbench.evaluate import accuracy, predict
-from lapbench.methods._protocol import Budget, GradientKind, Head, Model
+from lapbench.methods._budget import Budget
+from lapbench.methods._protocol import GradientKind, Head, Model
 from lapbench.train import Epoch, Recipe, train
 
 HEADS = [name for name in METHODS if issubclass(load("methods", name), Head)]

@@ -16,7 +16,8 @@ from torch import nn
 from lapbench.cells import Component
 from lapbench.datasets._task import Split, Task
 from lapbench.evaluate import accuracy, predict
-from lapbench.methods._protocol import Budget, Model
+from lapbench.methods._budget import Budget
+from lapbench.methods._protocol import Model
 from lapbench.methods.backbones._protocol import Features
 from lapbench.methods.backbones.small_cnn import SmallCNN
 from lapbench.methods.parseval import Parseval

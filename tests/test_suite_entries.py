@@ -40,7 +40,10 @@ class TestBudgetOfATask:
             ("{ epochs = -1 }", ".epochs: received -1; it should be greater than or equal to 0"),
             ("{ learning_rate = 0 }", ".learning_rate: received 0; it should be greater than 0"),
             ('{ epochs = "2" }', ".epochs: received '2'; it should be a valid integer"),
-            ('{ schedule = "linear" }', ".schedule: received 'linear'; it should be 'constant'"),
+            (
+                '{ schedule = "linear" }',
+                ".schedule: received 'linear'; accepted are 'constant', 'co",
+            ),
             ("3", ": received 3; "),
         ],
     )

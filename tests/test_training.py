@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lapbench.datasets._task import Task
-from lapbench.methods._protocol import Budget, Model
+from lapbench.methods._budget import Budget
+from lapbench.methods._protocol import Model
 from lapbench.train import DivergedError, Recipe
 
 SGD = Budget(epochs=5, batch_size=8, optimizer="sgd", learning_rate=0.05, weight_decay=0.1)

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lapbench.datasets._task import Split
-from lapbench.methods._protocol import Budget
+from lapbench.methods._budget import Budget
 from lapbench.methods.backbones.identity import Identity
 from lapbench.methods.wnll import WNLL
 from lapbench.seeds import Seeds

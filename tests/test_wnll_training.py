@@ -9,7 +9,8 @@ from dense_wnll import CLASSES, blobs, build, partly_unknown, template_batches
 from torch import Tensor
 
 from lapbench.datasets._task import Split, Task
-from lapbench.methods._protocol import Budget, Phase
+from lapbench.methods._budget import Budget
+from lapbench.methods._protocol import Phase
 from lapbench.seeds import Seeds
 from lapbench.train import Epoch, train
 

@@ -75,5 +75,14 @@ class Ball:
         return size * direction / length * self.scale
 
 
+def deviation(x: Tensor) -> Tensor:
+    """Return the standard deviation (1, …) of inputs (n, …): ε in normalised units is ε times it.
+
+    Per channel for images and per coordinate for vectors, as backbones normalise; 1 where it is 0.
+    """
+    found = x.std(dim=(0, *range(2, x.ndim)), keepdim=True, correction=0)
+    return torch.where(found > 0, found, 1)
+
+
 def _length(moved: Tensor) -> Tensor:
     return column(vector_norm(moved.flatten(1), dim=1), moved)

@@ -6,7 +6,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from lapbench.attacks._ball import Ball
+from lapbench.attacks._ball import Ball, deviation
 from lapbench.attacks._protocol import Gradient, Norm, Units
 from lapbench.attacks._rows import column
 from lapbench.datasets._task import Task
@@ -53,14 +53,8 @@ class Target:
 
     @cached_property
     def deviation(self) -> Tensor:
-        """Standard deviation (1, …) of the training inputs: ε in normalised units is ε times it.
-
-        Per channel for images and per coordinate for vectors, as backbones normalise.
-        """
-        x = self.task.train.x
-        axes = (0, *range(2, x.ndim))
-        deviation = x.std(dim=axes, keepdim=True, correction=0)
-        return torch.where(deviation > 0, deviation, 1)
+        """Standard deviation (1, …) of the training inputs, the unit of normalised ε."""
+        return deviation(self.task.train.x)
 
     def ball(self, x: Tensor, epsilon: float, norm: Norm = "linf", units: Units = "input") -> Ball:
         """Return the inputs within ε of x (n, …) and in the bounds."""

@@ -13,7 +13,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from table import METHODS, method, small_cell
 
 from lapbench.cells import Component
-from lapbench.methods._protocol import Budget
+from lapbench.methods._budget import Budget
 from lapbench.train import Recipe, make_optimizer, take_step
 
 pytestmark = pytest.mark.benchmark(timer=time.process_time)

@@ -1,0 +1,84 @@
+"""Which samples of a task are used, and which of them keep their class."""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lapbench.datasets._task import Split, Task
+from lapbench.errors import LapbenchError
+from lapbench.methods._base_set import order_by_class
+
+
+def shrink(task: Task, share: float, rng: np.random.Generator) -> Task:
+    """Return a task with a share of its training and validation samples, classes in proportion.
+
+    A class of n training samples keeps its share to one sample, and two at least as far as it has
+    them, as graph methods need one outside of their base set. A graph of nodes stays whole.
+    """
+    if task.nodes_only:
+        return task
+    train = _spread(task.train, share, 2, rng)
+    validation = _spread(task.validation, share, 0, rng)
+    return replace(task, train=train, validation=validation)
+
+
+def _spread(split: Split, share: float, least: int, rng: np.random.Generator) -> Split:
+    order = order_by_class(split.y, rng)
+    counts = split.y[order].bincount()
+    kept = (share * counts).round().long().clamp_min(least).minimum(counts)
+    rank = torch.arange(len(order)) - (counts.cumsum(0) - counts)[split.y[order]]
+    rows: Tensor = order[rank < kept[split.y[order]]].sort().values
+    return Split(split.x[rows], split.y[rows])
+
+
+def keep_labels(task: Task, count: int, rng: np.random.Generator) -> Task:
+    """Return a task whose training samples have class −1, but ``count`` with all classes evenly.
+
+    Where the task names V_out, samples inside and outside of it take turns in each class.
+    """
+    y = task.train.y
+    known = int((y >= 0).sum())
+    if not task.num_classes <= count <= known:
+        raise LapbenchError(
+            f"labeled: received {count}; {task.name} has {task.num_classes} classes and {known} "
+            f"labelled training samples, accepted are {task.num_classes}..{known}"
+        )
+    order = order_by_class(y, rng)
+    outer = order[:0] if task.outer is None else task.outer
+    outside = torch.isin(order, outer).long()
+    group, by_group = (2 * y[order] + outside).sort(stable=True)
+    order, outside = order[by_group], outside[by_group]
+    starts = group.bincount(minlength=2 * task.num_classes).cumsum(0).roll(1)
+    starts[0] = 0
+    rank = 2 * (torch.arange(len(order)) - starts[group]) + outside
+    kept = order[rank.sort(stable=True).indices[:count]]
+    hidden = torch.full_like(y, -1)
+    hidden[kept] = y[kept]
+    return replace(task, train=Split(task.train.x, hidden))
+
+
+def hide_outer(task: Task) -> Task:
+    """Return a task whose samples V_out have class −1 in training."""
+    if task.outer is None:
+        raise LapbenchError(
+            f'train: received "inner", but {task.name} names no V_out; accepted is "all", or a '
+            "data set of nodes such as cora"
+        )
+    hidden = task.train.y.index_fill(0, task.outer, -1)
+    return replace(task, train=Split(task.train.x, hidden))
+
+
+def data_hash(task: Task) -> str:
+    """Return a hash of all samples of a task, in their splits and order."""
+    digest = hashlib.sha256()
+    for split in (task.train, task.validation, task.test):
+        for array in (split.x, split.y):
+            digest.update(str(tuple(array.shape)).encode())
+            digest.update(array.contiguous().numpy().tobytes())
+    for rows in (task.edge_index, task.outer, task.outer_labels):
+        if rows is not None:
+            digest.update(rows.contiguous().numpy().tobytes())
+    return digest.hexdigest()

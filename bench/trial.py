@@ -1,0 +1,66 @@
+"""Training on trial: steps as a cell will make them, to be measured beforehand or again."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from lapbench.cells import Cell
+from lapbench.datasets._task import Split, Task
+from lapbench.methods._budget import Budget
+from lapbench.methods._protocol import Model, Phase
+from lapbench.train import (
+    make_batches,
+    make_optimizer,
+    nonempty_phases,
+    only_trainable,
+    take_step,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A phase of training that has begun.
+
+    Attributes:
+        steps: of an epoch, in full batches: a smaller last one is a part of a step.
+        make_batch: makes the first batch of an epoch, a full one.
+        step: trains on a batch as in the last epoch, with terms and the attack of training.
+        optimizer: of the phase.
+
+    """
+
+    steps: float
+    make_batch: Callable[[], Split]
+    step: Callable[[Split], float]
+    optimizer: torch.optim.Optimizer
+
+
+def distinct_phases(model: Model, budget: Budget) -> list[list[Phase]]:
+    """Return the phases that have epochs, those of one name together.
+
+    They differ in their rate and epochs alone, so that a step of one stands for all.
+    """
+    phases: dict[str, list[Phase]] = {}
+    for phase in nonempty_phases(model, budget):
+        phases.setdefault(phase.name, []).append(phase)
+    return list(phases.values())
+
+
+@contextmanager
+def try_phase(cell: Cell, task: Task, model: Model, phase: Phase) -> Iterator[Trial]:
+    """Let a model be in a phase of training, as far as that leaves nothing behind but its steps."""
+    model.start_phase(phase)
+    optimizer = make_optimizer(phase.parameters, phase.budget)
+    held_out = model.start_epoch(task, cell.seeds.stream("base", 1))
+    batches = make_batches(task, cell.seeds, 1, held_out, phase.budget)
+    recipe, progress = cell.build_recipe(task), 1 - 1 / cell.budget.epochs
+
+    def step(batch: Split) -> float:
+        return take_step(model, optimizer, batch.x, batch.y, recipe, progress)
+
+    first, last = batches[0](), batches[-1]()
+    steps = len(batches) - 1 + len(last) / len(first)
+    with only_trainable(model, phase):
+        yield Trial(steps, batches[0], step, optimizer)
