@@ -3,7 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 from math import cos, pi
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from pydantic import (
@@ -30,6 +30,10 @@ def _check_order(points: Points) -> None:
             raise ValueError(f"epoch {two:g} after epoch {one:g}; accepted are ascending epochs")
 
 
+def _stretched(points: Points, share: float) -> Points:
+    return [(share * epoch, factor) for epoch, factor in points]
+
+
 @dataclass(frozen=True, config=_FROM_LISTS)
 class Steps:
     """The learning rate is multiplied by a factor from an epoch on, by 1 before the first.
@@ -47,6 +51,10 @@ class Steps:
     def factor(self, epoch: int) -> float:
         """Return the factor of an epoch, counted from 0."""
         return next((factor for start, factor in reversed(self.steps) if start <= epoch), 1.0)
+
+    def stretched(self, share: float) -> "Steps":
+        """Return the schedule of a share of the epochs."""
+        return Steps(_stretched(self.steps, share))
 
     def __str__(self) -> str:
         return "; ".join(f"× {factor:g} from epoch {start:g}" for start, factor in self.steps)
@@ -69,7 +77,12 @@ class Linear:
 
     def factor(self, epoch: int) -> float:
         """Return the factor of an epoch, counted from 0."""
-        return float(np.interp(epoch + 0.5, *zip(*self.linear, strict=True)))
+        epochs, factors = zip(*self.linear, strict=True)
+        return float(np.interp(epoch + 0.5, epochs, factors))
+
+    def stretched(self, share: float) -> "Linear":
+        """Return the schedule of a share of the epochs."""
+        return Linear(_stretched(self.linear, share))
 
     def __str__(self) -> str:
         return "linear, " + "; ".join(f"× {factor:g} at {epoch:g}" for epoch, factor in self.linear)
@@ -120,16 +133,14 @@ class Budget:
             return (1 + cos(pi * epoch / self.epochs)) / 2 if cosine else 1.0
         return self.schedule.factor(epoch)
 
-    def scaled(self, share: float) -> "Budget":
+    def scaled(self, share: float) -> Self:
         """Return the budget with a share of the epochs, at least one if there are any."""
         if not self.epochs:
             return self
         epochs = max(1, round(share * self.epochs))
         schedule = self.schedule
         if not isinstance(schedule, str):
-            ((field, points),) = vars(schedule).items()
-            moved = [(epochs / self.epochs * epoch, factor) for epoch, factor in points]
-            schedule = replace(schedule, **{field: moved})
+            schedule = schedule.stretched(epochs / self.epochs)
         return replace(self, epochs=epochs, schedule=schedule)
 
     def __str__(self) -> str:

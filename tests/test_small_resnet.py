@@ -4,18 +4,12 @@ from typing import Any
 
 import pytest
 import torch
+from backbone_table import images
 from table import create, small_task
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lapbench.datasets._task import Split, Task
-
-
-def images(height: int = 8, width: int = 8, channels: int = 3) -> Task:
-    """Random images of ten classes."""
-    x = torch.rand(20, channels, height, width, generator=torch.Generator().manual_seed(0))
-    split = Split(x, torch.arange(20) % 10)
-    return Task("random", split, split, split, num_classes=10, bounds=(0.0, 1.0))
+from lapbench.datasets._task import Task
 
 
 def build(task: Task, **options: Any) -> Any:
@@ -28,7 +22,7 @@ def build(task: Task, **options: Any) -> Any:
 @pytest.mark.parametrize("size", [(8, 8), (9, 15), (28, 28)])
 @pytest.mark.parametrize(("width", "blocks"), [(4, 1), (6, 3)])
 def test_features_and_activations_are_as_documented(size: tuple[int, int], width: int, blocks: int):
-    task = images(*size)
+    task = images(3, *size)
     network = build(task, width=width, blocks=blocks)
     assert network.feature_size == 2 * width
     assert network(task.test.x.double()).shape == (20, 2 * width)
@@ -37,7 +31,7 @@ def test_features_and_activations_are_as_documented(size: tuple[int, int], width
 
 
 def test_each_activation_is_used_once_in_a_forward_pass():
-    task = images()
+    task = images(3, 8)
     network = build(task)
     shapes: dict[nn.Module, list[torch.Size]] = {}
     for module in network.modules():
@@ -78,7 +72,7 @@ def by_hand(x: Tensor, parameters: list[Tensor], share: float, blocks: int) -> T
 @pytest.mark.parametrize(("combination", "share"), [("sum", 1.0), ("convex", 0.5)])
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_features_by_hand(combination: str, share: float, blocks: int):
-    task = images()
+    task = images(3, 8)
     network = build(task, width=3, blocks=blocks, combination=combination)
     generator = torch.Generator().manual_seed(1)
     for parameter in network.parameters():
@@ -90,7 +84,7 @@ def test_features_by_hand(combination: str, share: float, blocks: int):
 
 def test_combinations_differ_in_nothing_but_the_factor():
     """The same parameters; a convex block gives ½(a + b) where the other gives a + b."""
-    task = images()
+    task = images(3, 8)
     plain, convex = (build(task, combination=name) for name in ("sum", "convex"))
     assert plain.state_dict().keys() == convex.state_dict().keys()
     x = torch.randn(5, 16, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
@@ -101,7 +95,7 @@ def test_combinations_differ_in_nothing_but_the_factor():
 
 
 def test_features_in_evaluation_do_not_depend_on_the_batch():
-    task = images()
+    task = images(3, 8)
     network = build(task).eval()
     x = task.test.x.double()
     torch.testing.assert_close(network(x)[:3], network(x[:3]))
@@ -111,4 +105,4 @@ def test_vectors_and_tiny_images_are_refused_with_the_remedy():
     with pytest.raises(ValueError, match=r"small_resnet.*\(2,\) from two_moons.*use mlp"):
         create("backbones", "small_resnet").build(small_task())
     with pytest.raises(ValueError, match=r"shape \(3, 8, 7\) from random.*at least 8×8"):
-        create("backbones", "small_resnet").build(images(8, 7))
+        create("backbones", "small_resnet").build(images(3, 8, 7))

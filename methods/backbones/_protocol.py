@@ -19,6 +19,29 @@ class Backbone(ABC):
         """Return a module from inputs (n, …) to features (n, d), with ``feature_size`` = d."""
 
 
+def image_shape(backbone: str, task: Task, smallest: int) -> tuple[int, int, int]:
+    """Return channels, height and width of a task's images.
+
+    Args:
+        backbone: its name, for the message.
+        task: whose inputs are to be images.
+        smallest: height and width that the backbone needs at least.
+
+    Raises:
+        ValueError: if the inputs are no images, or smaller ones.
+
+    """
+    shape = task.input_shape
+    if len(shape) != 3 or min(shape[1:]) < smallest:
+        raise ValueError(
+            f"{backbone}: received inputs of shape {shape} from {task.name}; accepted are images "
+            f"(channels, height, width) of at least {smallest}×{smallest} pixels; use mlp for "
+            "vectors and smaller images"
+        )
+    channels, height, width = shape
+    return channels, height, width
+
+
 class Normalize(nn.Module):
     """Subtract the training mean and divide by the training standard deviation.
 

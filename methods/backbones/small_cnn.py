@@ -7,7 +7,7 @@ from pydantic.dataclasses import dataclass
 from torch import nn
 
 from lapbench.datasets._task import Task
-from lapbench.methods.backbones._protocol import Backbone, Features, Normalize
+from lapbench.methods.backbones._protocol import Backbone, Features, Normalize, image_shape
 
 _SMALLEST_WITHOUT_PADDING = 16
 
@@ -33,17 +33,16 @@ class SmallCNN(Backbone):
     feature_size: Annotated[int, Field(ge=1)] = 200
 
     def build(self, task: Task) -> nn.Module:
-        """Return the network for the task's images (channels, height, width)."""
-        shape = task.input_shape
-        if len(shape) != 3 or min(shape[1:]) < 4:
-            raise ValueError(
-                f"small_cnn: received inputs of shape {shape} from {task.name}; accepted are "
-                "images (channels, height, width) of at least 4×4 pixels; use mlp for vectors"
-            )
-        padding = 0 if min(shape[1:]) >= _SMALLEST_WITHOUT_PADDING else 1
-        channels = [shape[0], self.width, self.width, 2 * self.width, 2 * self.width]
+        """Return the network for the task's images (channels, height, width).
+
+        Raises:
+            ValueError: if the inputs are no images, or images below 4×4 pixels.
+
+        """
+        inputs, height, width = image_shape("small_cnn", task, smallest=4)
+        padding = 0 if min(height, width) >= _SMALLEST_WITHOUT_PADDING else 1
+        channels = [inputs, self.width, self.width, 2 * self.width, 2 * self.width]
         layers: list[nn.Module] = [Normalize(task.train.x)]
-        height, width = shape[1:]
         for block in (0, 2):
             for layer in (block, block + 1):
                 convolution = nn.Conv2d(channels[layer], channels[layer + 1], 3, padding=padding)

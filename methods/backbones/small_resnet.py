@@ -1,17 +1,19 @@
 """A small residual network, as deep as graph regularisers of all layers need."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
-from torch import Tensor, nn
+from torch import nn
 
 from lapbench.datasets._task import Task
-from lapbench.methods.backbones._protocol import Backbone, Features, Normalize
-
-Combination = Literal["sum", "convex"]
-
-_SMALLEST_IMAGE = 8
+from lapbench.methods.backbones._protocol import Backbone
+from lapbench.methods.backbones._residual import (
+    Combination,
+    ResidualNetwork,
+    Stage,
+    build_residual,
+)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
@@ -50,54 +52,8 @@ class SmallResNet(Backbone):
             ValueError: if the inputs are no images, or images below 8×8 pixels.
 
         """
-        shape = task.input_shape
-        if len(shape) != 3 or min(shape[1:]) < _SMALLEST_IMAGE:
-            raise ValueError(
-                f"small_resnet: received inputs of shape {shape} from {task.name}; accepted are "
-                "images (channels, height, width) of at least 8×8 pixels; use mlp for vectors and "
-                "smaller images"
-            )
-        narrow, wide = self.width, 2 * self.width
-        sizes = [(narrow, narrow)] * self.blocks + [(narrow, wide)]
-        sizes += [(wide, wide)] * (self.blocks - 1)
-        return Features(
-            Normalize(task.train.x),
-            _convolution(shape[0], narrow),
-            *[_Block(inputs, outputs, self.combination) for inputs, outputs in sizes],
-            _activation(wide),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Flatten(),
-            feature_size=wide,
+        stages = [Stage(self.blocks, self.width, 1), Stage(self.blocks, 2 * self.width, 2)]
+        network = ResidualNetwork(
+            self.width, stages, activation="before", combination=self.combination
         )
-
-
-class _Block(nn.Module):
-    """A residual block, which halves height and width where the number of channels changes."""
-
-    def __init__(self, inputs: int, outputs: int, combination: Combination) -> None:
-        super().__init__()
-        stride = 1 if inputs == outputs else 2
-        self.activation = _activation(inputs)
-        self.residual = nn.Sequential(
-            _convolution(inputs, outputs, stride),
-            _activation(outputs),
-            _convolution(outputs, outputs),
-        )
-        self.projection = (
-            None if inputs == outputs else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-        )
-        self.share = 0.5 if combination == "convex" else 1.0
-
-    def forward(self, x: Tensor) -> Tensor:
-        activated = self.activation(x)
-        shortcut = x if self.projection is None else self.projection(activated)
-        summed: Tensor = shortcut + self.residual(activated)
-        return self.share * summed
-
-
-def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Module:
-    return nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-
-
-def _activation(channels: int) -> nn.Module:
-    return nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU())
+        return build_residual(network, "small_resnet", task)

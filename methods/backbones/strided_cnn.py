@@ -7,7 +7,7 @@ from pydantic.dataclasses import dataclass
 from torch import nn
 
 from lapbench.datasets._task import Task
-from lapbench.methods.backbones._protocol import Backbone, Features, Normalize
+from lapbench.methods.backbones._protocol import Backbone, Features, Normalize, image_shape
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
@@ -33,14 +33,13 @@ class StridedCNN(Backbone):
     feature_size: Annotated[int, Field(ge=1)] = 128
 
     def build(self, task: Task) -> nn.Module:
-        """Return the network for the task's images (channels, height, width)."""
-        shape = task.input_shape
-        if len(shape) != 3 or min(shape[1:]) < 4:
-            raise ValueError(
-                f"strided_cnn: received inputs of shape {shape} from {task.name}; accepted are "
-                "images (channels, height, width) of at least 4×4 pixels; use mlp for vectors"
-            )
-        channels, height, width = shape
+        """Return the network for the task's images (channels, height, width).
+
+        Raises:
+            ValueError: if the inputs are no images, or images below 4×4 pixels.
+
+        """
+        channels, height, width = image_shape("strided_cnn", task, smallest=4)
         return Features(
             Normalize(task.train.x),
             nn.Conv2d(channels, self.width, 4, stride=2, padding=1),
