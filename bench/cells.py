@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
+from torch import Tensor
 
 from lapbench import discovery
 from lapbench.adversarial import PGD
@@ -17,6 +18,7 @@ from lapbench.datasets._task import Task
 from lapbench.methods._budget import Budget
 from lapbench.methods._protocol import Head, Model, Term
 from lapbench.methods._smoothness import Power
+from lapbench.pretrain import SimCLR
 from lapbench.samples import hide_outer, keep_labels, shrink
 from lapbench.seeds import Seeds
 from lapbench.train import Recipe
@@ -152,7 +154,8 @@ class Cell:
     attacks on the trained model, None for none; ``sources`` the keys of other cells by the names
     that transfer attacks give them. ``scale`` is the share of training and validation samples, and
     of ``labeled``, that is used; budget and attacks are scaled already. With ``precision`` =
-    ``"mixed"`` backbones train in bfloat16 where autocast does, graphs in float32.
+    ``"mixed"`` backbones train in bfloat16 where autocast does, graphs in float32. ``simclr``
+    pretrains the backbone.
     """
 
     dataset: Component
@@ -171,6 +174,7 @@ class Cell:
     sources: dict[str, str] = Field(default_factory=dict)
     scale: Annotated[float, Field(gt=0, le=1)] = 1.0
     precision: Precision = "float32"
+    simclr: SimCLR | None = None
 
     @property
     def seeds(self) -> Seeds:
@@ -196,11 +200,16 @@ class Cell:
             return task
         return keep_labels(task, labeled, self.seeds.stream("labeled"))
 
-    def build_model(self, task: Task) -> Model:
-        """Return an untrained model; the backbone starts the same under every method."""
+    def build_model(self, task: Task, pretrained: dict[str, Tensor] | None = None) -> Model:
+        """Return an untrained model; the backbone starts the same under every method.
+
+        ``pretrained`` is the state of a backbone to start from.
+        """
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seeds.integer("backbone"))
             backbone = self.backbone.create("backbones").build(task)
+            if pretrained:
+                backbone.load_state_dict(pretrained)
             torch.manual_seed(self.seeds.integer("head"))
             model = self.method.create_head().build(backbone, task)
             for term in self.method.create_terms():

@@ -7,7 +7,7 @@ from lapbench import discovery
 from lapbench.adversarial import PGD
 from lapbench.frame import name_cells
 from lapbench.records import Plan, Record
-from lapbench.report_attacks import attack_conditions
+from lapbench.report_attacks import attack_conditions, unit_conditions
 
 EXPLAINED = {
     "outer_accuracy": "accuracy on V_out, which is training accuracy of methods that train on it, "
@@ -45,8 +45,25 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
         "common repetitions, at least five, with Holm's correction, at 5 %).",
         f"From: {'; '.join(origins) or 'no record yet'}.",
     ]
+    scales = [scale for scale in dict.fromkeys(cell.scale for cell in cells) if scale < 1]
+    lines += [
+        f"Scale: {scale:g} of the suite's epochs, training and validation samples, labelled and "
+        "attacked samples, and repetitions, of each one at least; batches shrink too. The test "
+        "data are whole, and graphs of nodes."
+        for scale in scales
+    ]
+    if any(cell.precision == "mixed" for cell in cells):
+        lines.append(
+            "Mixed precision: backbones trained in bfloat16 where autocast does; graphs, losses "
+            "and evaluation are in float32."
+        )
+    lines += [
+        f"Backbones were pretrained without labels, once for all methods of a repetition: {simclr}."
+        for simclr in _distinct(str(cell.simclr) for cell in cells if cell.simclr)
+    ]
     lines += [f"Training pgd: {attack}." for attack in attacks]
     lines += attack_conditions(plan)
+    lines += unit_conditions(plan, records)
     notes = _distinct(discovery.load("methods", cell.method.head.name).note for cell in cells)
     lines += [f"{note[0].upper()}{note[1:]}." for note in notes if note]
     metrics = {metric.metric for record in records.values() for metric in record.metrics}

@@ -13,25 +13,23 @@ from typing import Any
 import numpy as np
 import torch
 
+from lapbench.arrays import label_smoothness, snapshot
 from lapbench.assess import assess_cell
 from lapbench.attacks._ball import deviation
-from lapbench.attacks._target import Sources
 from lapbench.cells import Cell
-from lapbench.datasets._task import Split, Task
+from lapbench.datasets._task import Task
 from lapbench.errors import LapbenchError
 from lapbench.evaluate import Metric, accuracy, evaluate, predict
 from lapbench.memory import keep_freed_memory, step_memory
 from lapbench.methods._activations import count_relus
 from lapbench.methods._protocol import Model
-from lapbench.methods._smoothness import Power, smoothness_by_depth
 from lapbench.methods.graph import NonFiniteError
+from lapbench.pretrained import load_or_pretrain
 from lapbench.provenance import provenance
 from lapbench.records import SCHEMA, PlannedCell, Record, ResultsFolder
 from lapbench.sources import sources_of
 from lapbench.timing import StepClock, Timing, time_stages
 from lapbench.train import DivergedError, Epoch, train
-
-_SMOOTHNESS_BATCH = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +43,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Watch:
-    """What is told of a cell while it runs: each epoch, and each attack by its label."""
+    """What is told of a cell while it runs.
+
+    Each epoch, each attack by its label, and each epoch of pretraining with its loss.
+    """
 
     epoch: Callable[[Epoch], None] = lambda _: None
     attack: Callable[[str], None] = lambda _: None
+    pretraining: Callable[[int, float], None] = lambda *_: None
 
 
 NOBODY = Watch()
@@ -59,7 +61,7 @@ def run_cell(planned: PlannedCell, folder: ResultsFolder, watch: Watch = NOBODY)
 
     The record comes last: where it stands, weights and arrays do too.
     """
-    outcome = execute(planned, watch, sources_of(planned.cell, folder))
+    outcome = execute(planned, folder, watch)
     if outcome.state is not None:
         folder.write_weights(planned.key, outcome.state)
     if outcome.arrays:
@@ -82,20 +84,17 @@ def failed_record(planned: PlannedCell, reason: str) -> Record:
     )
 
 
-def execute(
-    planned: PlannedCell,
-    watch: Watch = NOBODY,
-    sources: Sources = lambda name: f"there is no model {name!r} here",
-) -> Outcome:
+def execute(planned: PlannedCell, folder: ResultsFolder, watch: Watch = NOBODY) -> Outcome:
     """Run a cell and return what came of it; an exception becomes a failed record.
 
-    Only KeyboardInterrupt and SystemExit pass. ``sources`` gives the models of other cells.
+    Only KeyboardInterrupt and SystemExit pass. The folder lends models of other cells and
+    pretrained backbones, and keeps the latter.
     """
     record = replace(failed_record(planned, ""), reason=None)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            outcome = _attempt(planned.cell, record, watch, sources)
+            outcome = _attempt(planned.cell, record, folder, watch)
         except (DivergedError, NonFiniteError) as error:
             outcome = Outcome(replace(record, status="diverged", reason=str(error)))
         except Exception as error:
@@ -106,19 +105,19 @@ def execute(
     return replace(outcome, record=replace(outcome.record, warnings=distinct))
 
 
-def _attempt(cell: Cell, record: Record, watch: Watch, sources: Sources) -> Outcome:
+def _attempt(cell: Cell, record: Record, folder: ResultsFolder, watch: Watch) -> Outcome:
     with reproducible(cell):
         task = cell.load_task()
         if reason := cell.method.create_head().skip(task):
             return Outcome(replace(record, status="skipped", reason=reason))
         name = cell.evaluation.split
-        if not bool((getattr(task, name).y >= 0).any()):
-            raise LapbenchError(
-                f"evaluation.split: received {name!r}, but {task.name} has no {name} samples; "
-                "evaluate on another split, or give the data set such samples"
-            )
+        _check(cell, task)
         task = task.to(cell.device)
-        model = cell.build_model(task).to(cell.device)
+        pretrained = None
+        if cell.simclr:
+            pretrained = load_or_pretrain(cell, cell.simclr, task, folder, watch.pretraining)
+        start = pretrained.state if pretrained else None
+        model = cell.build_model(task, start).to(cell.device)
         for term in cell.method.create_terms():
             if reason := model.refuses_terms or term.skip(model):
                 return Outcome(replace(record, status="skipped", reason=reason))
@@ -127,26 +126,29 @@ def _attempt(cell: Cell, record: Record, watch: Watch, sources: Sources) -> Outc
 
         def observe(epoch: Epoch) -> None:
             if epoch.number in cell.evaluation.snapshot_epochs:
-                arrays.update(_snapshot(model, task, epoch))
+                arrays.update(snapshot(model, task, epoch))
             if epoch.number:
                 clock.end_epoch(epoch.phase)
                 _append(record.curves, epoch)
             watch.epoch(epoch)
 
-        start = time.perf_counter()
+        began = time.perf_counter()
         batch_size = len(task.train) if task.nodes_only else cell.evaluation.batch_size
         recipe = cell.build_recipe(task)
         train(model, task, cell.budget, cell.seeds, batch_size, observe, recipe, clock.step)
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - began
+        if pretrained:
+            record.curves["simclr_loss"] = [*pretrained.losses]
         model.finish(task, cell.seeds.stream("finish"))
         metrics = evaluate(model, getattr(task, name), name, batch_size)
         metrics += _outer_accuracy(model, task, batch_size) + _input_deviation(cell, task)
         if count_relus(model):
             for power in cell.evaluation.smoothness_powers:
-                arrays[f"smoothness_{power}"] = _smoothness(
+                arrays[f"smoothness_{power}"] = label_smoothness(
                     model, task.train, power, task.nodes_only
                 )
         stages = time_stages(model, task, cell.device) if cell.evaluation.stages else {}
+        sources = sources_of(cell, folder)
         found = assess_cell(cell, model, task, batch_size, sources, watch.attack)
         metrics += found.metrics
         for metric in metrics:
@@ -175,6 +177,23 @@ def _attempt(cell: Cell, record: Record, watch: Watch, sources: Sources) -> Outc
         return Outcome(done, model.state_dict(), arrays | found.arrays)
 
 
+def _check(cell: Cell, task: Task) -> None:
+    """Refuse what the data cannot give."""
+    name, kind = cell.evaluation.split, cell.budget.augmentation
+    if not bool((getattr(task, name).y >= 0).any()):
+        raise LapbenchError(
+            f"evaluation.split: received {name!r}, but {task.name} has no {name} samples; "
+            "evaluate on another split, or give the data set such samples"
+        )
+    images = len(task.input_shape) == 3 and task.bounds == (0.0, 1.0)
+    if kind != "none" and not images:
+        raise LapbenchError(
+            f"budget.augmentation: received {kind!r} for inputs of shape {task.input_shape} in "
+            f"{task.bounds}; accepted are images (channels, height, width) in (0.0, 1.0); use "
+            '"none" for other data'
+        )
+
+
 def _outer_accuracy(model: Model, task: Task, batch_size: int) -> list[Metric]:
     """Return the accuracy on V_out, from which bilevel learning took its graph."""
     if task.outer is None or task.outer_labels is None:
@@ -185,11 +204,13 @@ def _outer_accuracy(model: Model, task: Task, batch_size: int) -> list[Metric]:
 
 
 def _input_deviation(cell: Cell, task: Task) -> list[Metric]:
-    """Return the unit of normalised ε, a mean over channels, where an ε has it."""
-    units = [cell.pgd.units] if cell.pgd else []
-    if cell.robustness:
-        units += [cell.robustness.units]
-        units += [planned.attack.parameters.get("units") for planned in cell.robustness.attacks]
+    """Return the unit of normalised ε, a mean over channels, if it may be used."""
+    about = cell.robustness
+    units: list[object] = [cell.pgd.units] if cell.pgd else []
+    units += [about.units] if about else []
+    units += [
+        planned.attack.parameters.get("units") for planned in (about.attacks if about else [])
+    ]
     if "normalised" not in units:
         return []
     value = float(deviation(task.train.x).mean())
@@ -201,35 +222,6 @@ def _append(curves: dict[str, list[float | None]], epoch: Epoch) -> None:
     for name in dict.fromkeys([*curves, *epoch.curves]):
         curve = curves.setdefault(name, [None] * (epoch.number - 1))
         curve.append(epoch.curves.get(name))
-
-
-@torch.no_grad()
-def _smoothness(model: Model, train: Split, power: Power, nodes_only: bool) -> np.ndarray[Any, Any]:
-    """Return label smoothness (batches, layers) on full batches of known samples, or on all."""
-    model.eval()
-    if nodes_only:
-        return smoothness_by_depth(model, train.x, train.y, power)[None].cpu().numpy()
-    known = train.y >= 0
-    x, y = train.x[known], train.y[known]
-    full = len(y) // _SMOOTHNESS_BATCH * _SMOOTHNESS_BATCH or len(y)
-    batches = zip(x[:full].split(_SMOOTHNESS_BATCH), y[:full].split(_SMOOTHNESS_BATCH), strict=True)
-    rows = [smoothness_by_depth(model, *batch, power) for batch in batches]
-    return torch.stack(rows).cpu().numpy()
-
-
-@torch.no_grad()
-def _snapshot(model: Model, task: Task, epoch: Epoch) -> dict[str, np.ndarray[Any, Any]]:
-    model.eval()
-    features = model.features(task.train.x).cpu().numpy()
-    own = {
-        f"{name}_{epoch.number:06d}": array.detach().cpu().numpy()
-        for name, array in model.arrays().items()
-    }
-    return own | {
-        f"features_{epoch.number:06d}": features,
-        "labels": task.train.y.cpu().numpy(),
-        "held_out": epoch.held_out.cpu().numpy(),
-    }
 
 
 @contextmanager

@@ -61,6 +61,10 @@ class Progress:
                 note += f", validation {epoch.curves['validation_accuracy']:.1%}"
             self._bars.update(self._epochs, completed=epoch.number, note=note)
 
+    def pretraining(self, number: int, loss: float) -> None:
+        """Show an epoch of pretraining."""
+        self._bars.update(self._epochs, note=f"pretraining, epoch {number}: loss {loss:.3g}")
+
     def attack(self, label: str) -> None:
         """Show which attack runs."""
         self._bars.update(self._epochs, note=f"attack {label}")

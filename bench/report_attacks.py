@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from lapbench.cells import PlannedAttack, Robustness
+from lapbench.cells import Cell, PlannedAttack, Robustness
 from lapbench.frame import name_cells
 from lapbench.records import Plan, Record
 
@@ -32,6 +32,41 @@ def attack_conditions(plan: Plan) -> Iterator[str]:
             )
         budgets = "; ".join(_budget(planned) for planned in about.attacks)
         yield f"Budgets of the attacks: {budgets}."
+
+
+def unit_conditions(plan: Plan, records: dict[str, Record]) -> list[str]:
+    """Return in sentences what normalised ε are in units of the input, by task."""
+    found: defaultdict[str, set[float]] = defaultdict(set)
+    radii: defaultdict[str, set[float]] = defaultdict(set)
+    for planned, names in zip(plan.cells, name_cells(plan.cells), strict=True):
+        record = records.get(planned.key)
+        for metric in record.metrics if record else ():
+            if metric.metric == "input_deviation":
+                found[names["task"]].add(metric.value)
+                radii[names["task"]] |= set(_normalized_radii(planned.cell))
+    lines = []
+    for task, deviations in found.items():
+        mean = sum(deviations) / len(deviations)
+        converted = "; ".join(f"{e:g} is {e * mean:.4g}" for e in sorted(radii[task]))
+        lines.append(
+            f"Normalised units on {task}: 1 is {mean:.4g} in units of the input (the standard "
+            f"deviation of the training inputs, mean over channels and repetitions): {converted}."
+        )
+    return lines
+
+
+def _normalized_radii(cell: Cell) -> Iterator[float]:
+    """Yield every ε and α of training and attacks that is in normalised units."""
+    if cell.pgd and cell.pgd.units == "normalised":
+        yield from (cell.pgd.epsilon, cell.pgd.step_size)
+    about = cell.robustness
+    if about and about.epsilon and about.units == "normalised":
+        yield about.epsilon
+    for planned in about.attacks if about else ():
+        options = planned.attack.parameters
+        if options.get("units") == "normalised":
+            yield from options.get("epsilons", [])
+            yield from [options["step_size"]] if "step_size" in options else []
 
 
 def _budget(planned: PlannedAttack) -> str:

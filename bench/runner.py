@@ -172,7 +172,8 @@ def run_cells(
         return
     for planned in cells:
         progress.start(planned.cell)
-        progress.finish(run_cell(planned, folder, Watch(progress.epoch, progress.attack)))
+        watch = Watch(progress.epoch, progress.attack, progress.pretraining)
+        progress.finish(run_cell(planned, folder, watch))
 
 
 def _is_finished(key: str, folder: ResultsFolder, retry: bool) -> bool:

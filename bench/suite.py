@@ -15,6 +15,7 @@ from lapbench.adversarial import PGD
 from lapbench.cells import STRICT, Cell, Evaluation, Precision, Robustness
 from lapbench.errors import LapbenchError
 from lapbench.methods._budget import Budget
+from lapbench.pretrain import SimCLR
 from lapbench.suite_attacks import robustness_entry
 from lapbench.suite_entries import (
     MethodEntry,
@@ -49,6 +50,7 @@ class Suite:
     pgd: PGD | None
     evaluation: Evaluation
     robustness: Robustness | None
+    simclr: SimCLR | None = None
     scale: float = 1.0
 
     def with_seeds(self, seeds: int) -> "Suite":
@@ -65,7 +67,7 @@ class Suite:
     def scaled(self, share: float) -> "Suite":
         """Return the suite with a share of epochs, training data, attacked samples, and seeds.
 
-        Of each, one is left at least. The test data stay whole.
+        Of each, one is left at least; batches shrink too. The test data stay whole.
 
         Raises:
             SuiteError: if the share is not above 0 and at most 1.
@@ -120,6 +122,7 @@ class Suite:
             robustness=self.robustness and self.robustness.scaled(self.scale),
             scale=self.scale,
             precision=precision,
+            simclr=self.simclr and self.simclr.scaled(self.scale),
         )
 
 
@@ -139,6 +142,7 @@ class _File:
         default_factory=lambda: [NATURAL]
     )
     pgd: PGD | None = None
+    simclr: SimCLR | None = None
     evaluation: Evaluation = Field(default_factory=Evaluation)
     robustness: Any = None
     seeds: Annotated[int, Field(ge=1)] = 5
@@ -197,6 +201,7 @@ def load_suite(name_or_path: str | Path) -> Suite:
         pgd=file.pgd,
         evaluation=file.evaluation,
         robustness=robustness,
+        simclr=file.simclr,
     )
 
 

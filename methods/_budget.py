@@ -16,8 +16,10 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
-# The message of ``_explain`` costs the knowledge that a table comes from JSON, where tuples are lists.
+# To ``_explain`` a table does not come from JSON any more, where lists may be tuples.
 _FROM_LISTS = ConfigDict(extra="forbid", strict=False)
+
+_SMALLEST_BATCH = 50
 
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 Points = Annotated[list[tuple[NotNegative, NotNegative]], Field(min_length=1)]
@@ -134,14 +136,20 @@ class Budget:
         return self.schedule.factor(epoch)
 
     def scaled(self, share: float) -> Self:
-        """Return the budget with a share of the epochs, at least one if there are any."""
+        """Return the budget with a share of the epochs and of the batches' samples.
+
+        So an epoch on a share of the data has as many steps as before, without which little would
+        be learned. One epoch is left at least, if there are any, and batches of 50.
+        """
         if not self.epochs:
             return self
         epochs = max(1, round(share * self.epochs))
+        least = min(self.batch_size, _SMALLEST_BATCH)
+        batch_size = max(least, round(share * self.batch_size))
         schedule = self.schedule
         if not isinstance(schedule, str):
             schedule = schedule.stretched(epochs / self.epochs)
-        return replace(self, epochs=epochs, schedule=schedule)
+        return replace(self, epochs=epochs, batch_size=batch_size, schedule=schedule)
 
     def __str__(self) -> str:
         if not self.epochs:

@@ -230,3 +230,38 @@ def test_inputs_leave_a_range_that_is_not_given_as_bounds():
 def test_attack_that_makes_no_sense_is_refused(wrong: dict[str, Any]):
     with pytest.raises(ValidationError):
         PGD(**wrong)
+
+
+class TestNormalisedUnits:
+    """As the GLL paper states ε and α: in standard deviations of the training inputs."""
+
+    def test_are_those_of_the_input_times_the_deviation(self):
+        model, split = shared("softmax")
+        deviation = torch.full((1, 1), 0.25, dtype=torch.float64)
+        normalised = PGD(epsilon=0.4, step_size=0.1, steps=3, units="normalised")
+        in_input = PGD(epsilon=0.1, step_size=0.025, steps=3)
+        found = []
+        for pgd in (normalised, in_input):
+            torch.manual_seed(0)
+            found.append(perturb(model, split.x, split.y, pgd, None, deviation))
+        torch.testing.assert_close(*found, rtol=0, atol=1e-15)
+
+    def test_are_of_each_coordinate_by_itself(self):
+        model, split = shared("softmax")
+        deviation = torch.tensor([[0.5, 2.0]], dtype=torch.float64)
+        pgd = PGD(epsilon=0.1, step_size=0.1, steps=5, units="normalised")
+        moved = (perturb(model, split.x, split.y, pgd, None, deviation) - split.x).abs()
+        torch.testing.assert_close(moved.amax(dim=0), 0.1 * deviation[0])
+
+    def test_need_the_deviation(self):
+        model, split = shared("softmax")
+        with pytest.raises(ValueError, match=r"deviation: received None; normalised units need"):
+            perturb(model, split.x, split.y, replace(ATTACK, units="normalised"), None)
+
+    def test_are_those_of_the_data_set_in_training(self):
+        cell = small_cell("softmax")
+        pgd = replace(ATTACK, units="normalised")
+        recipe = replace(cell, training="pgd", pgd=pgd).build_recipe(cell.load_task())
+        x = cell.load_task().train.x
+        assert recipe.deviation is not None
+        torch.testing.assert_close(recipe.deviation[0], x.std(dim=0, correction=0))

@@ -18,7 +18,7 @@ from lapbench.execute import Outcome, execute
 from lapbench.methods._budget import Budget
 from lapbench.methods._inner_minimum import minimize
 from lapbench.methods._selection import Selection
-from lapbench.records import PlannedCell
+from lapbench.records import PlannedCell, ResultsFolder
 from lapbench.samples import hide_outer
 from lapbench.seeds import Seeds
 from lapbench.train import Recipe, train
@@ -57,7 +57,7 @@ def cell(**options: Any) -> Cell:
 
 def run(described: Cell) -> Outcome:
     planned = PlannedCell(key="0" * 16, gradient="implicit", cell=described)
-    return execute(planned)
+    return execute(planned, ResultsFolder("unused"))
 
 
 class TestSelection:

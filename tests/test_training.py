@@ -205,3 +205,21 @@ class TestTerms:
         assert all(parameter.isfinite().all() for parameter in model.parameters())
         assert all(parameter.requires_grad for parameter in model.parameters())
         assert len(term.calls) == 2 * 3 * 3 + 1
+
+
+def test_images_are_augmented_in_each_batch_by_its_own_seed():
+    """Anew in every epoch, and the same in every run."""
+    task = noise(images=True)
+    budget = replace(SGD, epochs=2, augmentation="crop-flip")
+    seen = []
+    for _ in range(2):
+        model = Phased(task, [("all", 2)])
+        trained(model, task, budget)
+        seen.append([batch.numpy().tobytes() for batch in model.batches])
+    first, again = seen
+    assert first == again
+    assert len(set(first)) == len(first) > 2
+    originals = {x.numpy().tobytes() for x in task.train.x}
+    size = task.train.x[0].numpy().nbytes
+    images = [batch[i : i + size] for batch in first for i in range(0, len(batch), size)]
+    assert sum(image in originals for image in images) < len(images) / 2

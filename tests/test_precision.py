@@ -1,0 +1,53 @@
+"""Mixed precision: backbones in bfloat16 in training, all else in float32."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from composed import suite
+from table import METHODS, small_cell
+
+import lapbench
+from lapbench.evaluate import predict
+from lapbench.records import ResultsFolder
+from lapbench.train import make_optimizer, take_step
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_features_are_those_of_bfloat16_in_training_and_of_float32_after(name: str):
+    cell = replace(small_cell(name), precision="mixed")
+    task = cell.load_task()
+    if cell.method.create_head().skip(task):
+        pytest.skip("the method does not apply to vectors")
+    model = cell.build_model(task)
+    seen: list[tuple[bool, torch.dtype]] = []
+    linear = next(m for m in model.backbone.modules() if isinstance(m, torch.nn.Linear))
+    linear.register_forward_hook(lambda *_: seen.append((model.mixed_precision, _[-1].dtype)))
+    (phase, *_) = model.phases(cell.budget)
+    model.start_phase(phase)
+    held_out = model.start_epoch(task, cell.seeds.stream("base", 1))
+    rest = torch.ones(len(task.train), dtype=torch.bool)
+    rest[held_out] = False
+    optimizer = make_optimizer(phase.parameters, phase.budget)
+    x, y = task.train.x[rest], task.train.y[rest]
+    take_step(model, optimizer, x, y, cell.build_recipe(task))
+    in_training = set(seen)
+    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
+    gradients = [p.grad.dtype for p in phase.parameters if p.grad is not None]
+    assert set(gradients) == {torch.float32}
+    seen.clear()
+    model.finish(task, cell.seeds.stream("finish"))
+    assert predict(model, task.test.x, 50).dtype == torch.float32
+    assert in_training <= {(True, torch.bfloat16)}
+    assert set(seen) <= {(False, torch.float32)}
+
+
+def test_the_precision_is_in_the_record_and_in_the_report(tmp_path: Path):
+    path, results = suite(tmp_path, ["softmax", "gll"]), tmp_path / "results"
+    report = lapbench.run(path, results=results, precision="mixed")
+    folder = ResultsFolder(results)
+    records = [folder.read_record(key) for key in folder.list_keys()]
+    assert {record.cell.precision for record in records} == {"mixed"}
+    assert {record.status for record in records} == {"ok"}
+    assert any(line.startswith("Mixed precision: ") for line in report.conditions)
