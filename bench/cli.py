@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lapbench import discovery
+from lapbench.cli_data import data
 from lapbench.errors import LapbenchError
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ INTERRUPTED = 130
 @click.version_option(package_name="lapbench")
 def main() -> None:
     """Compare graph (Laplacian) regularisers for neural networks on equal terms."""
+
+
+main.add_command(data)
 
 
 @main.command("list")

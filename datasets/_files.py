@@ -1,7 +1,12 @@
-"""Where the files of data sets are."""
+"""Where the files of data sets are, and what is in them."""
 
+import gzip
+import hashlib
 import os
+import zlib
 from pathlib import Path
+
+from lapbench.datasets._sources import File
 
 
 class DataError(OSError):
@@ -24,33 +29,57 @@ def data_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "lapbench"
 
 
-def find_files(dataset: str, names: list[str]) -> list[Path]:
-    """Return the paths of a data set's files, each as it is or, failing that, gzipped.
+def describe_variable() -> str:
+    """Return the name of the variable that sets the data folder, with its value."""
+    return f"LAPBENCH_DATA (now {os.environ.get('LAPBENCH_DATA') or 'not set'})"
+
+
+def find(file: File) -> Path | None:
+    """Return the first place where a file is, or None."""
+    places = (data_folder() / place for place in file.places)
+    return next((place for place in places if place.is_file()), None)
+
+
+def read(dataset: str, file: File) -> bytes:
+    """Return the content of a file, which is the published one, not gzipped.
 
     Args:
-        dataset: its name, for the message.
-        names: paths below the data folder, without ``.gz``.
+        dataset: its name, for messages.
+        file: what to read.
 
     Raises:
-        MissingDataError: naming every file that is not there, and every place looked at.
+        MissingDataError: if it is not there.
+        DataError: if it holds something else; nothing has interpreted it then.
+        OSError: if it cannot be read.
 
     """
-    folder = data_folder()
-    found, missing = [], []
-    for name in names:
-        places = [folder / name, folder / f"{name}.gz"]
-        there = [place for place in places if place.is_file()]
-        found += there[:1]
-        if not there:
-            missing.append(f"{places[0]}, nor {places[1]}")
-    if missing:
-        given = os.environ.get("LAPBENCH_DATA")
+    path = find(file)
+    if path is None:
         raise MissingDataError(
-            "\n  ".join(
-                [f"{dataset}: {len(missing)} of {len(names)} files are not there:", *missing]
-            )
-            + f"\naccepted are the original files, gzipped or not; put them there, or set the "
-            f"environment variable LAPBENCH_DATA (now {given or 'not set'}) to the folder that "
-            f"has {names[0]}"
+            f"{dataset}: {data_folder() / file.places[0]} is not there; "
+            f"`lapbench data fetch {dataset}` downloads it"
         )
-    return found
+    content = _content(path)
+    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if file.md5 not in (None, found):
+        raise DataError(
+            f"{path} is not the published file: its content has the MD5 sum {found}; accepted is "
+            f"{file.md5}; put the original file there, or remove this one, and "
+            f"`lapbench data fetch {dataset}` downloads it"
+        )
+    return content
+
+
+def refused(path: Path, why: str) -> DataError:
+    """Return the error that a file is not what it should be."""
+    return DataError(f"{path} {why}; put the original file there")
+
+
+def _content(path: Path) -> bytes:
+    content = path.read_bytes()
+    if path.suffix != ".gz":
+        return content
+    try:
+        return gzip.decompress(content)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise refused(path, f"is no whole gzip file ({error})") from error

@@ -1,6 +1,5 @@
 """The citation graphs of Planetoid: their files, and the tasks that are made of them."""
 
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +13,15 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from lapbench.datasets._files import DataError, MissingDataError, data_folder
-from lapbench.datasets._idx import refused
+from lapbench.datasets._files import (
+    DataError,
+    MissingDataError,
+    data_folder,
+    describe_variable,
+    refused,
+)
 from lapbench.datasets._nodes import node_task, undirected
+from lapbench.datasets._sources import File, Source
 from lapbench.datasets._task import Task
 
 _PARTS = ("x", "tx", "allx", "y", "ty", "ally", "graph", "test.index")
@@ -36,6 +41,12 @@ PUBLISHED = {
     "CiteSeer": Counts(3_327, 4_552, 3_703, 6),
     "PubMed": Counts(19_717, 44_324, 500, 3),
 }
+
+
+def citation_source(name: str) -> Source:
+    """Return the source of a graph, whose files torch_geometric downloads."""
+    files = [File((f"{name}/raw/ind.{name.lower()}.{part}",), None) for part in _PARTS]
+    return Source(name.lower(), "Z. Yang, W. W. Cohen, R. Salakhutdinov; MIT", others=tuple(files))
 
 
 def citation_task(name: str, largest_component: bool, rng: np.random.Generator) -> Task:
@@ -125,12 +136,11 @@ def _parse(name: str, folder: Path) -> tuple[Any, Tensor]:
 
 
 def _missing(name: str, missing: list[Path], why: str) -> MissingDataError:
-    given = os.environ.get("LAPBENCH_DATA")
     return MissingDataError(
         f"{name}: {len(missing)} of {len(_PARTS)} files are not there:\n  "
         + "\n  ".join(map(str, missing))
         + f"\nand {why}; accepted are the original files; put them there, or set the environment "
-        f"variable LAPBENCH_DATA (now {given or 'not set'}) to the folder that has "
+        f"variable {describe_variable()} to the folder that has "
         f"{name}/raw/{missing[0].name}"
     )
 

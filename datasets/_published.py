@@ -1,13 +1,20 @@
 """Data sets with a published test set: only their training samples are drawn."""
 
+from typing import Any, Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
+Classes = NDArray[np.integer[Any]]
 Rows = NDArray[np.int64]
 
 
 def draw_rows(
-    classes: NDArray[np.uint8], validation: int, train_size: int | None, rng: np.random.Generator
+    classes: Classes,
+    validation: int,
+    train_size: int | None,
+    rng: np.random.Generator,
+    train_rows: Literal["drawn", "first"] = "drawn",
 ) -> tuple[Rows, Rows]:
     """Return disjoint random rows for training and for validation, both in ascending order.
 
@@ -21,6 +28,8 @@ def draw_rows(
         validation: how many are for validation, possibly 0.
         train_size: how many of the others are for training; None for all of them.
         rng: what draws.
+        train_rows: ``"first"`` if the training rows are the first ones instead; the validation rows
+            are then drawn from the others.
 
     Raises:
         ValueError: if there are fewer samples.
@@ -33,11 +42,14 @@ def draw_rows(
             f"received validation = {validation} and train_size = {train_size} for {len(classes)} "
             "samples; accepted are numbers >= 0 that add up to these or fewer"
         )
+    if train_rows == "first":
+        others = chosen + _spread(classes[chosen:], rng)
+        return np.arange(chosen), np.sort(others[:validation])
     order = _spread(classes, rng)
     return np.sort(order[:chosen]), np.sort(order[rest:])
 
 
-def _spread(classes: NDArray[np.uint8], rng: np.random.Generator) -> Rows:
+def _spread(classes: Classes, rng: np.random.Generator) -> Rows:
     """Return all rows in a random order in which every stretch has all classes in proportion."""
     order = rng.permutation(len(classes))
     position = np.empty(len(classes))

@@ -2,12 +2,14 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
+
+from lapbench.datasets._sources import Source
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +140,14 @@ class Task:
 
 
 class Dataset(ABC):
-    """A data set: a frozen pydantic dataclass of its options, in a file of its name."""
+    """A data set: a frozen pydantic dataclass of its options, in a file of its name.
+
+    Attributes:
+        source: what it reads from the data folder; None if nothing.
+
+    """
+
+    source: ClassVar[Source | None] = None
 
     @abstractmethod
     def load(self, rng: np.random.Generator) -> Task:

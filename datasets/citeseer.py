@@ -1,10 +1,13 @@
 """CiteSeer, the citations of papers on computer science."""
 
+from typing import ClassVar
+
 import numpy as np
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from lapbench.datasets._planetoid import citation_task
+from lapbench.datasets._planetoid import citation_source, citation_task
+from lapbench.datasets._sources import Source
 from lapbench.datasets._task import Dataset, Task
 
 
@@ -30,6 +33,8 @@ class CiteSeer(Dataset):
     scarcity with bilevel optimization for graph learning", section 6, for V_out.
 
     """
+
+    source: ClassVar[Source] = citation_source("CiteSeer")
 
     largest_component: bool = False
 

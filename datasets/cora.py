@@ -1,10 +1,13 @@
 """Cora, the citations of papers on machine learning."""
 
+from typing import ClassVar
+
 import numpy as np
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from lapbench.datasets._planetoid import citation_task
+from lapbench.datasets._planetoid import citation_source, citation_task
+from lapbench.datasets._sources import Source
 from lapbench.datasets._task import Dataset, Task
 
 
@@ -35,6 +38,8 @@ class Cora(Dataset):
     scarcity with bilevel optimization for graph learning", section 6, for V_out.
 
     """
+
+    source: ClassVar[Source] = citation_source("Cora")
 
     largest_component: bool = False
 

@@ -1,28 +1,19 @@
 """MNIST, the handwritten digits."""
 
-from typing import Annotated
+from typing import ClassVar
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from lapbench.datasets._files import find_files
-from lapbench.datasets._idx import read_idx, refused
-from lapbench.datasets._published import draw_rows
-from lapbench.datasets._task import Dataset, Split, Task
-
-_PUBLISHED = {"train": 60_000, "t10k": 10_000}
-_SIDE = 28
-_CLASSES = 10
-
-Bytes = NDArray[np.uint8]
+from lapbench.datasets._idx import idx_source, read_idx_images
+from lapbench.datasets._images import Images, PublishedImages
+from lapbench.datasets._sources import Source
+from lapbench.datasets._task import Dataset
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
-class MNIST(Dataset):
-    """70,000 handwritten digits of 28×28 pixels; its files must be there.
+class MNIST(PublishedImages, Dataset):
+    """70,000 handwritten digits of 28×28 pixels; downloaded if its files are not there.
 
     Pixels in [0, 1]. The published 10,000 images are the test set; training and validation images
     are drawn per repetition from the published 60,000, each class in proportion.
@@ -34,59 +25,47 @@ class MNIST(Dataset):
     Args:
         validation: images for validation; with 0 there is no validation set.
         train_size: images for training; by default all that are not for validation.
+        train_rows: ``"drawn"``, or ``"first"`` for the first ones as published (the WNLL paper's
+            choice), which are the same in every repetition; validation is then drawn from the rest.
 
     Raises:
         ValueError: if fewer than ten images were left for training.
 
-    Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits".
+    Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits"; hashes of
+    the gzipped files from torchvision.
 
     """
 
-    validation: Annotated[int, Field(ge=0)] = 5_000
-    train_size: Annotated[int, Field(ge=_CLASSES)] | None = None
+    training: ClassVar[int] = 60_000
+    source: ClassVar[Source] = idx_source(
+        "mnist",
+        "MNIST/raw",
+        "Y. LeCun, C. Cortes, C. Burges; CC BY-SA 3.0",
+        (
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+            "http://yann.lecun.com/exdb/mnist/",
+        ),
+        {
+            "train-images-idx3-ubyte": (
+                "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+                "6bbc9ace898e44ae57da46a324031adb",
+            ),
+            "train-labels-idx1-ubyte": (
+                "d53e105ee54ea40749a09fcbcd1e9432",
+                "a25bea736e30d166cdddb491f175f624",
+            ),
+            "t10k-images-idx3-ubyte": (
+                "9fb629c4189551a2d022fa330f9573f3",
+                "2646ac647ad5339dbf082846283269ea",
+            ),
+            "t10k-labels-idx1-ubyte": (
+                "ec29112dd5afa0611ce80d1b7f02629c",
+                "27ae3e4e09519cfbb04c329615203637",
+            ),
+        },
+    )
 
-    def __post_init__(self) -> None:
-        least, there = self.train_size or _CLASSES, _PUBLISHED["train"]
-        if self.validation + least > there:
-            raise ValueError(
-                f"validation = {self.validation} leaves {there - self.validation} of {there} "
-                f"images for training, which needs {least}; lower one of validation and train_size"
-            )
-
-    def load(self, rng: np.random.Generator) -> Task:
-        """Return the task, training and validation images being drawn by ``rng``.
-
-        Raises:
-            DataError: if files are missing or not those of MNIST.
-
-        """
-        parts = [
-            f"MNIST/raw/{part}-{kind}-ubyte"
-            for part in _PUBLISHED
-            for kind in ("images-idx3", "labels-idx1")
-        ]
-        paths = find_files("MNIST", parts)
-        arrays = [read_idx(path, 1 if "labels" in path.name else 3) for path in paths]
-        for path, array in zip(paths, arrays, strict=True):
-            count = _PUBLISHED[path.name.partition("-")[0]]
-            shape = (count, _SIDE, _SIDE)[: array.ndim]
-            if array.shape != shape:
-                raise refused(path, f"holds an array of shape {array.shape}; accepted is {shape}")
-            if array.ndim == 1 and array.max() >= _CLASSES:
-                raise refused(path, f"holds the label {array.max()}; accepted are 0..9")
-        images, labels, test_images, test_labels = arrays
-        train, validation = draw_rows(labels, self.validation, self.train_size, rng)
-        return Task(
-            "mnist",
-            train=_split(images[train], labels[train]),
-            validation=_split(images[validation], labels[validation]),
-            test=_split(test_images, test_labels),
-            num_classes=_CLASSES,
-            bounds=(0.0, 1.0),
-        )
-
-
-def _split(images: Bytes, labels: Bytes) -> Split:
-    """Return images (n, 28, 28) in bytes as a split of x (n, 1, 28, 28) in [0, 1]."""
-    x = torch.from_numpy(images.astype(np.float32))[:, None] / 255
-    return Split(x, torch.from_numpy(labels.astype(np.int64)))
+    def parse(self, contents: list[bytes]) -> Images:
+        """Return the images from the contents of the four files."""
+        return read_idx_images(contents)

@@ -1,10 +1,13 @@
 """PubMed, the citations of papers on diabetes."""
 
+from typing import ClassVar
+
 import numpy as np
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from lapbench.datasets._planetoid import citation_task
+from lapbench.datasets._planetoid import citation_source, citation_task
+from lapbench.datasets._sources import Source
 from lapbench.datasets._task import Dataset, Task
 
 
@@ -28,6 +31,8 @@ class PubMed(Dataset):
     scarcity with bilevel optimization for graph learning", section 6, for V_out.
 
     """
+
+    source: ClassVar[Source] = citation_source("PubMed")
 
     largest_component: bool = False
 

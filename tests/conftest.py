@@ -2,11 +2,12 @@
 
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import torch
 
-from lapbench.datasets import _planetoid
+from lapbench.datasets import _download, _planetoid
 
 TINY_SUITE = """
 title = "tiny"
@@ -95,7 +96,14 @@ def _no_download(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError("tests download nothing")
 
+    def only_from_here(url: str, *rest: object) -> None:
+        if urlsplit(url).hostname != "127.0.0.1":
+            refuse()
+        stream(url, *rest)
+
+    stream = _download._stream
     monkeypatch.setattr(_planetoid, "_download", refuse)
+    monkeypatch.setattr(_download, "_stream", only_from_here)
 
 
 @pytest.fixture

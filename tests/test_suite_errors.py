@@ -60,7 +60,7 @@ def test_unknown_method_lists_the_known(tmp_path: Path):
     ("change", "place"),
     [
         (("[[tasks]]", "[tasks]"), "tasks: received"),
-        (('dataset = "digits"', "dataset = 3"), "tasks[0].dataset: received 3; accepted are: cit"),
+        (('dataset = "digits"', "dataset = 3"), "tasks[0].dataset: received 3; accepted are: cif"),
         (('"mlp"', '"mlp"\ncolour = 1'), "tasks[0].colour: unknown field"),
         (('"mlp"', '"mlp"\nmlp.wide = 1'), "tasks[0].mlp.wide: unknown field; accepted are width"),
         (("epochs = 3\n", ""), "budget.epochs: missing"),

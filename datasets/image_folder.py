@@ -1,0 +1,123 @@
+"""Your own images, in a folder for each class."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from PIL import Image
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from lapbench.datasets._files import DataError, MissingDataError
+from lapbench.datasets._images import Bytes
+from lapbench.datasets._own import Arrays, own_task
+from lapbench.datasets._task import Dataset, Task
+
+_ENDINGS = (".png", ".jpg", ".jpeg")
+_MODES = ("L", "RGB")
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+class ImageFolder(Dataset):
+    """Your own images, PNG or JPEG, in folders train/CLASS and test/CLASS.
+
+    Pixels in [0, 1]. All images have one size; they have one channel if all are grey, else three.
+    Classes are the folders of train, in alphabetical order. Hidden files and files with other
+    endings are left out.
+
+    Those in test are the test set; training and validation images are drawn per repetition from
+    those in train, each class in proportion.
+
+    Args:
+        path: of the folder that has train and test; from the folder in which lapbench runs, if it
+            is not absolute.
+        validation: images for validation; with 0 there is no validation set.
+        train_size: images for training; by default all that are not for validation.
+
+    """
+
+    path: Annotated[str, Field(min_length=1)]
+    validation: Annotated[int, Field(ge=0)] = 0
+    train_size: Annotated[int, Field(ge=1)] | None = None
+
+    def load(self, rng: np.random.Generator) -> Task:
+        """Return the task, training and validation images being drawn by ``rng``.
+
+        Raises:
+            DataError: if folders are missing or empty, or images differ in size or are no images.
+
+        """
+        folder = Path(self.path).expanduser()
+        classes, tested = (_classes(folder / part) for part in ("train", "test"))
+        if classes != tested:
+            raise DataError(
+                f"{folder / 'test'} has the classes {', '.join(tested)}; accepted are those of "
+                f"{folder / 'train'}: {', '.join(classes)}"
+            )
+        train, test = (_files(folder / part, classes) for part in ("train", "test"))
+        images = _read([path for path, _ in train + test])
+        labels = np.array([label for _, label in train + test])
+        rows = len(train)
+        arrays = Arrays(str(folder), images[:rows], labels[:rows], images[rows:], labels[rows:])
+        return own_task("image_folder", arrays, self.validation, self.train_size, rng)
+
+
+def _visible(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise MissingDataError(
+            f"image_folder: {folder.absolute()} is not there; accepted is the path of a folder "
+            "with train/CLASS/*.png and test/CLASS/*.png (or .jpg)"
+        )
+    places = (place for place in folder.iterdir() if not place.name.startswith("."))
+    return sorted(places, key=lambda place: place.name)
+
+
+def _classes(folder: Path) -> list[str]:
+    found = [place.name for place in _visible(folder) if place.is_dir()]
+    if not found:
+        raise DataError(f"{folder} has no folders; accepted is one for each class")
+    return found
+
+
+def _files(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
+    """Return all images below a folder, each with its class."""
+    found = []
+    for label, name in enumerate(classes):
+        inside = _visible(folder / name)
+        images = [path for path in inside if path.suffix.lower() in _ENDINGS]
+        if not images:
+            raise DataError(
+                f"{folder / name} has no images; accepted are files that end in "
+                f"{', '.join(_ENDINGS)}"
+            )
+        found += [(path, label) for path in images]
+    return found
+
+
+def _read(paths: list[Path]) -> Bytes:
+    """Return images (n, c, h, w), grey ones being repeated if others are coloured."""
+    pixels: list[Bytes] = []
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                mode, found = image.mode, np.asarray(image)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise DataError(
+                f"{path} cannot be read ({error}); accepted are PNG and JPEG"
+            ) from error
+        if mode not in _MODES:
+            raise DataError(
+                f"{path} is an image of mode {mode}; accepted are {' and '.join(_MODES)}, grey and "
+                "coloured with 8 bits a channel; convert it"
+            )
+        if pixels and found.shape[:2] != pixels[0].shape[:2]:
+            height, width = pixels[0].shape[:2]
+            raise DataError(
+                f"{path} has {found.shape[1]} × {found.shape[0]} pixels; accepted are {width} × "
+                f"{height}, as {paths[0]} has; resize it"
+            )
+        pixels.append(found)
+    if any(each.ndim == 3 for each in pixels):
+        coloured = [each if each.ndim == 3 else np.stack([each] * 3, axis=2) for each in pixels]
+        return np.stack(coloured).transpose(0, 3, 1, 2)
+    return np.stack(pixels)[:, None]
