@@ -1,7 +1,6 @@
 """Suites: TOML files that say which cells to run, checked as a whole."""
 
 import tomllib
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -17,15 +16,16 @@ from lapbench.errors import LapbenchError
 from lapbench.methods._budget import Budget
 from lapbench.pretrain import SimCLR
 from lapbench.suite_attacks import robustness_entry
+from lapbench.suite_checks import numbered, refuse_equal_cells, refuse_repeated
 from lapbench.suite_entries import (
     MethodEntry,
     TaskEntry,
     check,
-    expand,
     method_entry,
     scaled_method,
     task_entry,
 )
+from lapbench.suite_grid import expand_method, expand_task
 
 Training = Literal["natural", "pgd"]
 NATURAL: Training = "natural"
@@ -170,21 +170,25 @@ def load_suite(name_or_path: str | Path) -> Suite:
         raise SuiteError(f"{name_or_path} is not valid TOML: {error}") from error
     mistakes: list[str] = []
     file = check(_File, content, "", mistakes)
-    tasks = [task_entry(entry, place, mistakes) for place, entry in _entries(content, "tasks")]
+    tasks = [
+        (place, task_entry(expanded, place, mistakes))
+        for place, entry in _entries(content, "tasks")
+        for expanded in expand_task(entry, place, mistakes)
+    ]
     placed = [
         (place, method_entry(expanded, place, mistakes))
         for place, entry in _entries(content, "methods")
-        for expanded in expand(entry, place, mistakes)
+        for expanded in expand_method(entry, place, mistakes)
     ]
     methods = [method for _, method in placed]
     attacked = content.get("robustness")
     robustness = None if attacked is None else robustness_entry(attacked, mistakes)
-    _refuse_equal_cells(tasks, placed, file.budget if file else Budget(epochs=1), mistakes)
+    refuse_equal_cells(tasks, placed, file.budget if file else Budget(epochs=1), mistakes)
     labels = [(f"label of {place}", method.label) for place, method in placed if method]
-    _refuse_repeated([(place, label) for place, label in labels if label], mistakes)
+    refuse_repeated([(place, label) for place, label in labels if label], mistakes)
     if file:
-        _refuse_repeated(_numbered(file.training, "training"), mistakes)
-        mistakes += _contradictions(file, [task for task in tasks if task])
+        refuse_repeated(numbered(file.training, "training"), mistakes)
+        mistakes += _contradictions(file, [task for _, task in tasks if task])
     mistakes = list(dict.fromkeys(mistakes))
     if mistakes or file is None:
         count = f"{len(mistakes)} mistake{'s' if len(mistakes) != 1 else ''}"
@@ -194,7 +198,7 @@ def load_suite(name_or_path: str | Path) -> Suite:
         title=file.title,
         seeds=file.seeds,
         threads=file.threads,
-        tasks=[task for task in tasks if task],
+        tasks=[task for _, task in tasks if task],
         methods=[method for method in methods if method],
         budget=file.budget,
         training=file.training,
@@ -220,46 +224,8 @@ def _contradictions(file: _File, tasks: list[TaskEntry]) -> list[str]:
     return found
 
 
-def _refuse_equal_cells(
-    tasks: list[TaskEntry | None],
-    methods: list[tuple[str, MethodEntry | None]],
-    budget: Budget,
-    mistakes: list[str],
-) -> None:
-    """Add the entries whose cells are those of another, as their results would count twice."""
-    budgets = [task and replace(budget, **task.budget) for task in tasks]
-    run = [
-        task and (task.dataset, task.backbone, task.labeled, own)
-        for task, own in zip(tasks, budgets, strict=True)
-    ]
-    _refuse_repeated(_numbered(run, "tasks"), mistakes)
-    for own in budgets or [budget]:
-        trained = [
-            (place, (method.method, method.train, replace(own or budget, **method.budget)))
-            for place, method in methods
-            if method
-        ]
-        _refuse_repeated(trained, mistakes)
-
-
-def _refuse_repeated(placed: list[tuple[str, Any]], mistakes: list[str]) -> None:
-    """Add the entries that stand twice; those of one place are of its grid."""
-    entries = [entry for _, entry in placed]
-    for i, (place, entry) in enumerate(placed):
-        first = entries.index(entry)
-        other = placed[first][0]
-        if first < i and entry is not None and place == other:
-            mistakes.append(f"{place}.grid: makes the same method twice; leave out a value")
-        elif first < i and entry is not None:
-            mistakes.append(f"{place}: equal to {other}; leave one of them out")
-
-
 def _entries(content: dict[str, Any], field: str) -> list[tuple[str, Any]]:
     entries = content.get(field)
     if not isinstance(entries, list):
         return []
-    return _numbered(entries, field)
-
-
-def _numbered(entries: Sequence[Any], field: str) -> list[tuple[str, Any]]:
-    return [(f"{field}[{i}]", entry) for i, entry in enumerate(entries)]
+    return numbered(entries, field)

@@ -1,21 +1,16 @@
 """The entries of a suite, checked one by one."""
 
-from copy import deepcopy
 from dataclasses import dataclass, fields, is_dataclass, replace
-from itertools import product
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
 from lapbench import discovery
 from lapbench.cells import STRICT, Component, Method, parse
 from lapbench.methods._budget import Budget
 from lapbench.methods._protocol import Head
-
-_Values = Annotated[list[Any], Field(min_length=1)]
-_Options = Annotated[dict[str, _Values], Field(min_length=1)]
-_Grid = Annotated[dict[str, _Options], Field(min_length=1)]
+from lapbench.methods.softmax import Softmax
 
 
 @dataclass(frozen=True)
@@ -86,62 +81,6 @@ def task_entry(entry: Any, place: str, mistakes: list[str]) -> TaskEntry | None:
     return TaskEntry(dataset, backbone, labeled, budget, label)
 
 
-def expand(entry: Any, place: str, mistakes: list[str]) -> list[Any]:
-    """Return the entries of ``methods`` that one with a grid stands for, one a combination.
-
-    ``grid`` has a table for parts of the method, in which an option has a list of values.
-    """
-    if not isinstance(entry, dict) or "grid" not in entry:
-        return [entry]
-    rest = {field: value for field, value in entry.items() if field != "grid"}
-    try:
-        grid = parse(_Grid, entry["grid"])
-    except ValidationError:
-        mistakes.append(
-            f"{place}.grid: received {entry['grid']!r}; accepted is a table for each part of the "
-            "method, with lists of values for options, as in grid.gll.tau = [0.0, 0.01]"
-        )
-        return []
-    wrong = _beside_grid(rest, grid, place)
-    mistakes += wrong
-    if wrong:
-        return []
-    axes = [
-        [(part, option, value) for value in values]
-        for part, options in grid.items()
-        for option, values in options.items()
-    ]
-    entries = []
-    for chosen in product(*axes):
-        expanded = deepcopy(rest)
-        for part, option, value in chosen:
-            expanded.setdefault(part, {})[option] = value
-        entries.append(expanded)
-    return entries
-
-
-def _beside_grid(rest: dict[str, Any], grid: dict[str, Any], place: str) -> list[str]:
-    """Return the mistakes between a grid and the other fields of its entry."""
-    name = rest.get("name")
-    parts = [part.strip() for part in name.split("+")] if isinstance(name, str) else []
-    found = [
-        f"{place}.grid.{part}: no part of the method; accepted are {', '.join(parts) or 'none'}"
-        for part in grid
-        if part not in parts
-    ]
-    found += [
-        f"{place}.{part}: received {rest[part]!r}; accepted is a table of options"
-        for part in grid
-        if part in parts and not isinstance(rest.get(part, {}), dict)
-    ]
-    if "label" in rest:
-        found.append(
-            f"{place}.label: received {rest['label']!r} beside a grid, whose methods would all "
-            "have it; leave it out, their options name them"
-        )
-    return found
-
-
 def method_entry(entry: Any, place: str, mistakes: list[str]) -> MethodEntry | None:
     """Return a checked entry of ``methods``, or None after adding its mistakes."""
     if not isinstance(entry, dict | str):
@@ -167,11 +106,8 @@ def method_entry(entry: Any, place: str, mistakes: list[str]) -> MethodEntry | N
 
 def scaled_method(entry: MethodEntry, share: float) -> MethodEntry:
     """Return an entry whose head has a share of the training data to choose from."""
-    head = entry.method.head
-    kind = discovery.load("methods", head.name)
-    scaled = entry.method.create_head().scaled(share)
-    component = Component(head.name, TypeAdapter(kind).dump_python(scaled, mode="json"))
-    return replace(entry, method=replace(entry.method, head=component))
+    head = _complete(entry.method.head.name, entry.method.create_head().scaled(share))
+    return replace(entry, method=replace(entry.method, head=head))
 
 
 @validated(frozen=True, config=STRICT)
@@ -194,8 +130,12 @@ def _compose(components: list[Component], place: str, mistakes: list[str]) -> Me
     if repeated:
         mistakes.append(f"{place}: {', '.join(repeated)} stands twice; leave one of them out")
         return None
-    softmax = Component("softmax", {})
-    return Method(heads[0] if heads else softmax, terms)
+    return Method(heads[0] if heads else _complete("softmax", Softmax()), terms)
+
+
+def _complete(name: str, created: Any) -> Component:
+    """Return the component of an object, with all its options."""
+    return Component(name, TypeAdapter(type(created)).dump_python(created, mode="json"))
 
 
 def _component(
@@ -219,7 +159,7 @@ def _component(
     options = check(kind_class, table.pop(name, {}), prefix, mistakes)
     if options is None:
         return None
-    return Component(name, TypeAdapter(kind_class).dump_python(options, mode="json"))
+    return _complete(name, options)
 
 
 def _refuse_rest(table: dict[str, Any], place: str, accepted: str, mistakes: list[str]) -> None:

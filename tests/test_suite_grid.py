@@ -48,7 +48,7 @@ def test_wrong_values_are_mistakes_of_the_entry(tmp_path: Path):
 
 def test_values_that_stand_twice_are_a_mistake(tmp_path: Path):
     found = mistakes(suite(tmp_path, '[{ name = "gll", grid.gll.tau = [0.1, 0.1] }]'))
-    assert found == ["methods[0].grid: makes the same method twice; leave out a value"]
+    assert found == ["methods[0].grid: makes the same twice; leave out a value"]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_values_that_stand_twice_are_a_mistake(tmp_path: Path):
 def test_options_of_what_is_no_part_are_a_mistake(tmp_path: Path, part: str, option: str):
     methods = f'[{{ name = "gll + svm", grid.{part}.{option} = [0.1] }}]'
     (found,) = mistakes(suite(tmp_path, methods))
-    assert found == f"methods[0].grid.{part}: no part of the method; accepted are gll, svm"
+    assert found == f"methods[0].grid.{part}: no part of it; accepted are gll, svm"
 
 
 def test_options_that_are_no_table_are_a_mistake(tmp_path: Path):
@@ -89,3 +89,28 @@ def test_places_after_a_grid_are_those_of_the_file(tmp_path: Path):
         "methods[3]: equal to methods[0]; leave one of them out",
         "methods[4]: equal to methods[1]; leave one of them out",
     }
+
+
+def test_an_option_beside_the_grid_of_it_is_a_mistake(tmp_path: Path):
+    """Its value would be lost without a word."""
+    (found,) = mistakes(suite(tmp_path, '[{ name = "gll", gll.tau = 0.5, grid.gll.tau = [0.1] }]'))
+    assert found.startswith("methods[0].gll.tau: received 0.5 beside the grid, whose values")
+
+
+def test_every_combination_of_a_task_is_a_task(tmp_path: Path):
+    grid = "grid = { two_moons.noise = [0.1, 0.2], mlp.feature_size = [2, 3] }\n"
+    found = {
+        (each.cell.dataset.parameters["noise"], each.cell.backbone.parameters["feature_size"])
+        for each in planned(suite(tmp_path, ["softmax"], task=grid))
+    }
+    assert found == {(noise, size) for noise in (0.1, 0.2) for size in (2, 3)}
+
+
+def test_a_grid_of_a_task_names_its_data_set_or_backbone(tmp_path: Path):
+    (found,) = mistakes(suite(tmp_path, ["softmax"], task="grid.gnn.layers = [2]\n"))
+    assert found == "tasks[0].grid.gnn: no part of it; accepted are two_moons, mlp"
+
+
+def test_tasks_of_a_grid_that_are_equal_are_a_mistake(tmp_path: Path):
+    (found,) = mistakes(suite(tmp_path, ["softmax"], task="grid.mlp.feature_size = [2, 2]\n"))
+    assert found == "tasks[0].grid: makes the same twice; leave out a value"
