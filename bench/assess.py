@@ -87,8 +87,9 @@ def assess_cell(
     if cell.robustness is None:
         return Assessment([])
     name, about = cell.evaluation.split, cell.robustness
-    gradient_kind = cell.method.create_head().gradient_kind
-    target = Target(model, task, cell.seeds, gradient_kind, sources)
+    head = cell.method.create_head()
+    dependent = head.batch_dependent or task.nodes_only
+    target = Target(model, task, cell.seeds, head.gradient_kind, sources, dependent)
     split = attacked_split(getattr(task, name), about.samples, task.nodes_only)
     found = assess(target, split, name, about, batch_size, cell.seeds, on_attack)
     found.flags = find_flags(found.metrics, about, target)
@@ -124,7 +125,7 @@ def assess(
         Split(*batch)
         for batch in zip(split.x.split(batch_size), split.y.split(batch_size), strict=True)
     ]
-    radii = _radii(robustness)
+    radii = radii_of(robustness)
     worst = [WorstCase(target, batch, radii, robustness) for batch in batches if radii]
     found = Assessment(measure_clean(target, batches, name))
     found.arrays |= keep_images(CLEAN, [Checked.unattacked(target, batch) for batch in batches])
@@ -228,7 +229,7 @@ def _check(target: Target, attack: Attack, candidate: Candidate, batch: Split) -
     return Checked(candidate.level, batch, x, predicted, candidate.numbers, given is not None)
 
 
-def _radii(robustness: Robustness) -> list[float]:
+def radii_of(robustness: Robustness) -> list[float]:
     """Return the ε of all attacks in the ball of the worst case, and of the headline."""
     if robustness.epsilon is None:
         return []

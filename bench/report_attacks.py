@@ -27,8 +27,8 @@ def attack_conditions(plan: Plan) -> Iterator[str]:
                 "Worst case: a sample is right if it is under every attack in the "
                 f"{about.norm} ball of ε = {about.epsilon:g} ({about.units} units), chance left "
                 "out; what was found in other norms is moved into the ball first. Jointly: all "
-                "samples take their worst candidate at once; one at a time: each alone among "
-                "clean ones."
+                "samples take their worst candidate at once; one at a time: each of a hundred of "
+                "a batch alone among clean ones."
             )
         budgets = "; ".join(_budget(planned) for planned in about.attacks)
         yield f"Budgets of the attacks: {budgets}."

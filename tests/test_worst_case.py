@@ -221,3 +221,13 @@ def test_nearest_training_samples_of_the_mixed_batch():
     assert nearest.shape == (3, 3)
     assert nearest[:, 0] == pytest.approx([0.0, 0.0, 2.0])
     assert found.arrays["nearest class"].tolist() == [[1] * 3] * 3
+
+
+def test_a_hundred_of_a_larger_batch_are_attacked_one_at_a_time():
+    """Each costs a prediction of the batch: of all, they would cost its square."""
+    torch.manual_seed(0)
+    split = samples((0.5 + torch.rand(130)).tolist())
+    attack = shift([-1.25], epsilons=[1.25])
+    found = assessed(split, attack, score=with_mean, epsilon=1.25, batch_size=130)
+    counts = {m.metric: m.count for m in found.metrics if m.attack == WORST}
+    assert (counts["single_accuracy"], counts["joint_accuracy"]) == (100, 130)

@@ -24,6 +24,7 @@ class Target:
         model: in evaluation mode; its parameters require no gradient.
         task: whose samples are attacked.
         gradient_kind: of the model's own gradient.
+        batch_dependent: whether the prediction of a sample may depend on the others of its batch.
         queries: predictions of batches so far.
         gradients: gradients of batches so far.
 
@@ -36,10 +37,12 @@ class Target:
         seeds: Seeds,
         gradient_kind: GradientKind = "autograd",
         sources: Sources = lambda name: f"there is no model {name!r} here",
+        batch_dependent: bool = True,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.task = task
         self.gradient_kind = gradient_kind
+        self.batch_dependent = batch_dependent
         self._seeds, self._sources = seeds, sources
         self._fixed = self.model.fixed()
         self._redrawn: list[Model] = []
