@@ -48,8 +48,8 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
     scales = [scale for scale in dict.fromkeys(cell.scale for cell in cells) if scale < 1]
     lines += [
         f"Scale: {scale:g} of the suite's epochs, training and validation samples, labelled and "
-        "attacked samples, and repetitions, of each one at least; batches shrink too. The test "
-        "data are whole, and graphs of nodes."
+        "attacked samples, and repetitions, of each one at least; batches shrink too, and with "
+        "them the learning rate. The test data are whole, and graphs of nodes."
         for scale in scales
     ]
     if any(cell.precision == "mixed" for cell in cells):

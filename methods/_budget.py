@@ -136,10 +136,15 @@ class Budget:
         return self.schedule.factor(epoch)
 
     def scaled(self, share: float) -> Self:
-        """Return the budget with a share of the epochs and of the batches' samples.
+        """Return the budget with a share of the epochs and of the samples of a batch.
 
         So an epoch on a share of the data has as many steps as before, without which little would
-        be learned. One epoch is left at least, if there are any, and batches of 50.
+        be learned. The learning rate shrinks with the batch: linearly for gradient descent, by the
+        square root for Adam. One epoch is left at least, if there are any, and batches of 50.
+
+        Source: the rules are those of Goyal et al., "Accurate, large minibatch SGD: training
+        ImageNet in 1 hour", 2017, and of Malladi et al., "On the SDEs and scaling rules for adaptive
+        gradient algorithms", NeurIPS 2022.
         """
         if not self.epochs:
             return self
@@ -149,7 +154,11 @@ class Budget:
         schedule = self.schedule
         if not isinstance(schedule, str):
             schedule = schedule.stretched(epochs / self.epochs)
-        return replace(self, epochs=epochs, batch_size=batch_size, schedule=schedule)
+        smaller = batch_size / self.batch_size
+        rate = self.learning_rate * (smaller**0.5 if self.optimizer == "adam" else smaller)
+        return replace(
+            self, epochs=epochs, batch_size=batch_size, learning_rate=rate, schedule=schedule
+        )
 
     def __str__(self) -> str:
         if not self.epochs:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -73,6 +74,15 @@ def test_a_share_of_a_budget_has_its_steps_at_the_same_share_of_the_epochs():
 )
 def test_batches_shrink_with_the_data_to_50_samples(size: int, share: float, expected: int):
     assert budget(batch_size=size).scaled(share).batch_size == expected
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "expected"), [("adam", 0.5), ("sgd", 0.25), ("nesterov", 0.25)]
+)
+def test_the_learning_rate_shrinks_with_the_batch(optimizer: str, expected: float):
+    found = budget(batch_size=1000, learning_rate=1.0, optimizer=optimizer)
+    assert found.scaled(0.25).learning_rate == pytest.approx(expected)
+    assert replace(found, batch_size=50).scaled(0.25).learning_rate == 1.0
 
 
 def test_one_epoch_is_left_of_a_budget_and_none_of_none():
