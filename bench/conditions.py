@@ -47,9 +47,10 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
     ]
     scales = [scale for scale in dict.fromkeys(cell.scale for cell in cells) if scale < 1]
     lines += [
-        f"Scale: {scale:g} of the suite's epochs, training and validation samples, labelled and "
-        "attacked samples, and repetitions, of each one at least; batches shrink too, and with "
-        "them the learning rate. The test data are whole, and graphs of nodes."
+        f"Scale: {scale:g} of the suite's epochs (4 at least), training and validation samples (25 "
+        "of a class in training at least), labelled and attacked samples, and repetitions; batches "
+        "shrink too (to 50), and with them the learning rate. The test data are whole, and graphs "
+        "of nodes."
         for scale in scales
     ]
     if any(cell.precision == "mixed" for cell in cells):

@@ -11,16 +11,18 @@ from lapbench.datasets._task import Split, Task
 from lapbench.errors import LapbenchError
 from lapbench.methods._base_set import order_by_class
 
+_LEAST_OF_A_CLASS = 25
+
 
 def shrink(task: Task, share: float, rng: np.random.Generator) -> Task:
     """Return a task with a share of its training and validation samples, classes in proportion.
 
-    A class of n training samples keeps its share to one sample, and two at least as far as it has
-    them, as graph methods need one outside of their base set. A graph of nodes stays whole.
+    A class of n training samples keeps its share to one sample, and 25 at least as far as it has
+    them, as base sets need some of each. A graph of nodes stays whole.
     """
     if task.nodes_only:
         return task
-    train = _spread(task.train, share, 2, rng)
+    train = _spread(task.train, share, _LEAST_OF_A_CLASS, rng)
     validation = _spread(task.validation, share, 0, rng)
     return replace(task, train=train, validation=validation)
 

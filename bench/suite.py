@@ -67,7 +67,8 @@ class Suite:
     def scaled(self, share: float) -> "Suite":
         """Return the suite with a share of epochs, training data, attacked samples, and seeds.
 
-        Of each, one is left at least; batches shrink too. The test data stay whole.
+        Batches and learning rates shrink too; as much is left as methods need. The test data stay
+        whole.
 
         Raises:
             SuiteError: if the share is not above 0 and at most 1.

@@ -19,6 +19,7 @@ _STRICT = ConfigDict(extra="forbid", strict=True)
 # To ``_explain`` a table does not come from JSON any more, where lists may be tuples.
 _FROM_LISTS = ConfigDict(extra="forbid", strict=False)
 
+_FEWEST_EPOCHS = 4
 _SMALLEST_BATCH = 50
 
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
@@ -140,15 +141,16 @@ class Budget:
 
         So an epoch on a share of the data has as many steps as before, without which little would
         be learned. The learning rate shrinks with the batch: linearly for gradient descent, by the
-        square root for Adam. One epoch is left at least, if there are any, and batches of 50.
+        square root for Adam. Four epochs are left at least, if there were, which two rounds of two
+        stages need, and batches of 50.
 
         Source: the rules are those of Goyal et al., "Accurate, large minibatch SGD: training
-        ImageNet in 1 hour", 2017, and of Malladi et al., "On the SDEs and scaling rules for adaptive
-        gradient algorithms", NeurIPS 2022.
+        ImageNet in 1 hour", 2017, and of Malladi et al., "On the SDEs and scaling rules for
+        adaptive gradient algorithms", NeurIPS 2022.
         """
         if not self.epochs:
             return self
-        epochs = max(1, round(share * self.epochs))
+        epochs = max(min(self.epochs, _FEWEST_EPOCHS), round(share * self.epochs))
         least = min(self.batch_size, _SMALLEST_BATCH)
         batch_size = max(least, round(share * self.batch_size))
         schedule = self.schedule

@@ -85,8 +85,9 @@ def test_the_learning_rate_shrinks_with_the_batch(optimizer: str, expected: floa
     assert replace(found, batch_size=50).scaled(0.25).learning_rate == 1.0
 
 
-def test_one_epoch_is_left_of_a_budget_and_none_of_none():
-    assert budget().scaled(1e-6).epochs == 1
+def test_four_epochs_are_left_of_a_budget_and_none_of_none():
+    assert budget().scaled(1e-6).epochs == 4
+    assert budget(epochs=3).scaled(0.5).epochs == 3
     assert budget(epochs=0).scaled(0.5).epochs == 0
     assert budget(schedule="cosine").scaled(1.0) == budget(schedule="cosine")
 

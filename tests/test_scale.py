@@ -45,9 +45,9 @@ class TestShrink:
             assert (after.y.bincount() - wanted).abs().max() <= 0.5
         assert small.test is task.test
 
-    def test_keeps_two_training_samples_of_a_class_at_least(self):
+    def test_keeps_25_training_samples_of_a_class_at_least(self):
         small = shrink(load_task("digits"), 1e-6, np.random.default_rng(0))
-        assert small.train.y.bincount().tolist() == [2] * 10
+        assert small.train.y.bincount().tolist() == [25] * 10
         assert len(small.validation) == 0
 
     def test_keeps_no_more_than_there_are(self):
@@ -55,7 +55,7 @@ class TestShrink:
         rare = torch.cat([task.train.y[task.train.y > 0], torch.zeros(1, dtype=torch.int64)])
         x = task.train.x[: len(rare)]
         small = shrink(replace(task, train=Split(x, rare)), 0.01, np.random.default_rng(0))
-        assert small.train.y.bincount().tolist() == [1] + [2] * 9
+        assert small.train.y.bincount().tolist() == [1] + [25] * 9
 
     def test_leaves_a_graph_of_nodes_whole(self):
         task = load_task("karate")
@@ -68,7 +68,7 @@ def test_a_scale_takes_its_share_of_everything_but_the_test_set(tmp_path: Path):
     (cell, *_), *_, (gll, *_) = whole.scaled(0.5).cells("cpu")
     before = whole.cells("cpu")[0][0]
     assert whole.scaled(0.5).seeds == 5
-    assert (before.budget.epochs, cell.budget.epochs) == (4, 2)
+    assert (before.budget.epochs, cell.budget.epochs) == (4, 4)
     assert cell.robustness is not None
     assert cell.robustness.samples == 20
     assert gll.method.head.parameters["evaluation_base_per_class"] == 10
