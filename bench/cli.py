@@ -86,7 +86,9 @@ def list_names(kind: str | None) -> None:
     show_default=True,
     help="Cells at a time, each in a process of its own; the results are the same.",
 )
-@click.option("--dry-run", is_flag=True, help="Say which cells would run, and stop.")
+@click.option(
+    "--dry-run", is_flag=True, help="Say which cells would run and how long it takes, and stop."
+)
 @click.option("--no-retry", is_flag=True, help="Leave cells that failed before as they are.")
 def run(
     suite: str,
@@ -134,20 +136,9 @@ def run(
             retry=not no_retry,
         )
         if dry_run:
-            from lapbench.frame import name_cells
+            from lapbench.dry_run import print_dry_run
 
-            names = name_cells(job.plan.cells)
-            texts = {
-                planned.key: f"{name['task']}  {name['backbone']}  {name['method']}"
-                for planned, name in zip(job.plan.cells, names, strict=True)
-            }
-            for planned in job.missing:
-                cell = planned.cell
-                click.echo(
-                    f"{planned.key}  {texts[planned.key]}  {cell.training}  "
-                    f"repetition {cell.repetition}"
-                )
-            click.echo(f"{len(job.missing)} of {len(job.selected)} cells would run")
+            print_dry_run(job, jobs, Console(stderr=True))
             return
         _print_report(job.run(Console(stderr=True), jobs))
         if failed := job.failed():

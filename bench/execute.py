@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lapbench.arrays import label_smoothness, snapshot
 from lapbench.assess import assess_cell
@@ -107,20 +108,15 @@ def execute(planned: PlannedCell, folder: ResultsFolder, watch: Watch = NOBODY) 
 
 def _attempt(cell: Cell, record: Record, folder: ResultsFolder, watch: Watch) -> Outcome:
     with reproducible(cell):
-        task = cell.load_task()
-        if reason := cell.method.create_head().skip(task):
-            return Outcome(replace(record, status="skipped", reason=reason))
-        name = cell.evaluation.split
-        _check(cell, task)
-        task = task.to(cell.device)
+        task, name = load_data(cell), cell.evaluation.split
+        if isinstance(task, str):
+            return Outcome(replace(record, status="skipped", reason=task))
         pretrained = None
         if cell.simclr:
             pretrained = load_or_pretrain(cell, cell.simclr, task, folder, watch.pretraining)
-        start = pretrained.state if pretrained else None
-        model = cell.build_model(task, start).to(cell.device)
-        for term in cell.method.create_terms():
-            if reason := model.refuses_terms or term.skip(model):
-                return Outcome(replace(record, status="skipped", reason=reason))
+        model = build(cell, task, pretrained.state if pretrained else None)
+        if isinstance(model, str):
+            return Outcome(replace(record, status="skipped", reason=model))
         clock = StepClock(cell, task)
         arrays: dict[str, np.ndarray[Any, Any]] = {}
 
@@ -175,6 +171,27 @@ def _attempt(cell: Cell, record: Record, folder: ResultsFolder, watch: Watch) ->
             timing=timing,
         )
         return Outcome(done, model.state_dict(), arrays | found.arrays)
+
+
+def load_data(cell: Cell) -> Task | str:
+    """Return the task of a cell, on its device, or why the head does not apply to it.
+
+    Raises:
+        LapbenchError: if the data cannot give what the cell asks for.
+
+    """
+    task = cell.load_task()
+    if reason := cell.method.create_head().skip(task):
+        return reason
+    _check(cell, task)
+    return task.to(cell.device)
+
+
+def build(cell: Cell, task: Task, pretrained: dict[str, Tensor] | None = None) -> Model | str:
+    """Return the untrained model of a cell, on its device, or why a term does not apply to it."""
+    model = cell.build_model(task, pretrained).to(cell.device)
+    reasons = (model.refuses_terms or term.skip(model) for term in cell.method.create_terms())
+    return next((reason for reason in reasons if reason), model)
 
 
 def _check(cell: Cell, task: Task) -> None:

@@ -50,7 +50,7 @@ def distinct_phases(model: Model, budget: Budget) -> list[list[Phase]]:
 
 @contextmanager
 def try_phase(cell: Cell, task: Task, model: Model, phase: Phase) -> Iterator[Trial]:
-    """Let a model be in a phase of training, as far as that leaves nothing behind but its steps."""
+    """Put a model into a phase of training, ready for steps, and take it out again."""
     model.start_phase(phase)
     optimizer = make_optimizer(phase.parameters, phase.budget)
     held_out = model.start_epoch(task, cell.seeds.stream("base", 1))

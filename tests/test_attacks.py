@@ -231,3 +231,13 @@ def test_ifgsm_takes_five_times_the_steps_to_the_boundary(
     made = create("attacks", "ifgsm", epsilons=[epsilon], step_size=step_size)
     *_, last = made.perturb(target, batch.x, batch.y)
     assert last.level.steps == target.gradients == steps
+
+
+def test_ifgsm_takes_the_steps_that_are_given_for_every_epsilon():
+    target, batch = linear_target(classes=3, size=4, bounds=None)
+    made = create("attacks", "ifgsm", epsilons=[0.1, 0.3], step_size=0.05, steps=7)
+    levels = [found.level for found in made.perturb(target, batch.x, batch.y)]
+    assert [(level.value, level.steps) for level in levels] == [
+        (epsilon, step) for epsilon in (0.1, 0.3) for step in (2, 4, 6, 7)
+    ]
+    assert target.gradients == made.passes(num_classes=3).gradients == 14

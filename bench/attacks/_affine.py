@@ -69,7 +69,7 @@ def affine_layers(model: Model, input_shape: Sequence[int]) -> list[AffineLayer]
         raise ValueError(reason)
     copy = deepcopy(model).cpu().double().eval()
     groups: list[list[nn.Module]] = [[]]
-    for module in [*copy.backbone.children(), copy.linear]:
+    for module in [*copy.backbone.children(), *copy.hidden, copy.linear]:
         if isinstance(module, nn.ReLU):
             groups.append([])
         else:

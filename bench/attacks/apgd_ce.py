@@ -8,7 +8,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from lapbench.attacks._ball import Ball
-from lapbench.attacks._protocol import STRICT, Candidate, Count, GradientAttack, Level
+from lapbench.attacks._protocol import STRICT, Candidate, Count, GradientAttack, Level, Passes
 from lapbench.attacks._rows import column
 from lapbench.attacks._target import Target, log_likelihood
 
@@ -64,6 +64,12 @@ class APGDCE(GradientAttack):
 
     steps: Count = 50
     restarts: Count = 1
+
+    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
+        """Return a prediction with its gradient at the start and after each step."""
+        starts = len(self.epsilons) * self.restarts
+        visits = starts * (self.steps + 1)
+        return Passes(visits, backward=visits, candidates=starts)
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield the best iterates for each ε and restart."""

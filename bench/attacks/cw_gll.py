@@ -14,6 +14,7 @@ from lapbench.attacks._protocol import (
     Count,
     Level,
     Levels,
+    Passes,
     Positive,
     Units,
 )
@@ -60,6 +61,11 @@ class CWGLL(Attack):
     def skip(self, target: Target) -> str | None:
         """Return that the inputs have no bounds, if so."""
         return TanhBox.why_not(target)
+
+    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
+        """Return a prediction with its gradient for each step."""
+        steps = len(self.constants) * self.steps
+        return Passes(1 + steps, backward=steps, candidates=len(self.constants))
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield the last iterates for each c."""

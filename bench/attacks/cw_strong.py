@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from lapbench.attacks._protocol import STRICT, Attack, Candidate, Count, Level, Positive
+from lapbench.attacks._protocol import STRICT, Attack, Candidate, Count, Level, Passes, Positive
 from lapbench.attacks._rows import column
 from lapbench.attacks._tanh import TanhBox
 from lapbench.attacks._target import Target, margins
@@ -49,6 +49,10 @@ class CWStrong(Attack):
     def skip(self, target: Target) -> str | None:
         """Return that the inputs have no bounds, if so."""
         return TanhBox.why_not(target)
+
+    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
+        """Return a prediction for each iterate, with its gradient but for the last."""
+        return Passes(1 + self.searches * (self.steps + 1), backward=self.searches * self.steps)
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield the nearest wrong inputs."""

@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from lapbench.attacks._protocol import STRICT, Attack, Candidate, Count, Level
+from lapbench.attacks._protocol import STRICT, Attack, Candidate, Count, Level, Passes
 from lapbench.attacks._rows import column
 from lapbench.attacks._target import Target
 
@@ -44,6 +44,11 @@ class DeepFool(Attack):
     steps: Count = 30
     overshoot: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.02
     candidates: Annotated[int, Field(ge=2)] = 10
+
+    def passes(self, num_classes: int) -> Passes:
+        """Return all steps, with a gradient a class; it stops once every input is wrong."""
+        others = min(self.candidates, num_classes) - 1
+        return Passes(1 + self.steps, backward=self.steps * others)
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield the batch as it is when all are wrong, or after the last step."""

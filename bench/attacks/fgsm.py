@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from lapbench.attacks._protocol import STRICT, Candidate, GradientAttack, Level
+from lapbench.attacks._protocol import STRICT, Candidate, GradientAttack, Level, Passes
 from lapbench.attacks._steps import ascend
 from lapbench.attacks._target import Target
 
@@ -21,6 +21,10 @@ class FGSM(GradientAttack):
     adversarial examples", 2014.
 
     """
+
+    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
+        """Return one gradient, for all ε."""
+        return Passes(gradients=1, candidates=len(self.epsilons))
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield the batch moved by each ε."""

@@ -6,7 +6,7 @@ from math import sqrt
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from lapbench.attacks._protocol import STRICT, Attack, Candidate, Level, Levels, Units
+from lapbench.attacks._protocol import STRICT, Attack, Candidate, Level, Levels, Passes, Units
 from lapbench.attacks._snr import Signal
 from lapbench.attacks._target import Target
 
@@ -34,6 +34,10 @@ class FGSMSNR(Attack):
 
     snrs: Levels
     units: Units = "input"
+
+    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
+        """Return one gradient, for all ratios."""
+        return Passes(gradients=1, candidates=len(self.snrs))
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield the batch moved to each ratio."""

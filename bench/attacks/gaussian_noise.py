@@ -16,6 +16,7 @@ from lapbench.attacks._protocol import (
     Knowledge,
     Level,
     Levels,
+    Passes,
     Units,
 )
 from lapbench.attacks._snr import Signal
@@ -47,6 +48,10 @@ class GaussianNoise(Attack):
     snrs: Levels
     draws: Count = 10
     units: Units = "input"
+
+    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
+        """Return that all it takes is to predict its candidates."""
+        return Passes(candidates=len(self.snrs) * self.draws)
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield the batch with each draw of noise, for each ratio."""

@@ -6,7 +6,15 @@ from math import ceil
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from lapbench.attacks._protocol import STRICT, Candidate, GradientAttack, Level, Positive
+from lapbench.attacks._protocol import (
+    STRICT,
+    Candidate,
+    Count,
+    GradientAttack,
+    Level,
+    Passes,
+    Positive,
+)
 from lapbench.attacks._steps import ascend
 from lapbench.attacks._target import Target
 
@@ -17,29 +25,43 @@ _CHECKED = 4
 class IFGSM(GradientAttack):
     """Steps of a fixed length along the sign of the gradient, from the input itself.
 
-    x_{i+1} = clip_{x,ε}(x_i + α sign ∇J(x_i, y)), round(5ε/α) times and at least once. What was
-    found after each quarter of the steps is evaluated too, so that a table shows whether more steps
-    help.
+    x_{i+1} = clip_{x,ε}(x_i + α sign ∇J(x_i, y)). What was found after each quarter of the steps is
+    evaluated too, so that a table shows whether more steps help.
 
     Args:
         epsilons, norm, units, gradient: as for every attack by gradients.
         step_size: α, the same for every ε, in the units of ε.
+        steps: how many, the same for every ε; by default round(5ε/α), one at least.
 
-    Source: GLL paper, eq. 44 and section 4.3.3 (α = 0.05 in normalised units); WNLL paper, eq. 16.
+    Source: GLL paper, eq. 44 and section 4.3.3 (α = 0.05 in normalised units, 5ε/α steps); WNLL
+    paper, eq. 16 and section 4.3 (given steps).
 
     """
 
     step_size: Positive
+    steps: Count | None = None
+
+    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
+        """Return a gradient for each step."""
+        steps = [self._steps(epsilon) for epsilon in self.epsilons]
+        return Passes(gradients=sum(steps), candidates=sum(len(_checked(each)) for each in steps))
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield the batch after each quarter of the steps, for each ε."""
         for epsilon in self.epsilons:
             ball = target.ball(x, epsilon, self.norm, self.units)
-            steps = max(round(5 * epsilon / self.step_size), 1)
-            checked = {ceil(steps * quarter / _CHECKED) for quarter in range(1, _CHECKED + 1)}
+            steps = self._steps(epsilon)
+            checked = _checked(steps)
             path = ascend(
                 lambda z: target.gradient(z, y, self.gradient), ball, x, self.step_size, steps
             )
             for step, found in enumerate(path, start=1):
                 if step in checked:
                     yield Candidate(Level("epsilon", epsilon, step), found)
+
+    def _steps(self, epsilon: float) -> int:
+        return self.steps or max(round(5 * epsilon / self.step_size), 1)
+
+
+def _checked(steps: int) -> set[int]:
+    return {ceil(steps * quarter / _CHECKED) for quarter in range(1, _CHECKED + 1)}

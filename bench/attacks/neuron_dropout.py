@@ -10,7 +10,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lapbench.attacks._faults import Shares, predict_changed
-from lapbench.attacks._protocol import STRICT, Attack, Candidate, Count, Knowledge, Level
+from lapbench.attacks._protocol import (
+    STRICT,
+    Attack,
+    Candidate,
+    Count,
+    Knowledge,
+    Level,
+    Passes,
+)
 from lapbench.attacks._target import Target
 from lapbench.methods._protocol import Model
 
@@ -47,6 +55,11 @@ class NeuronDropout(Attack):
         if not _blocks(target.model):
             return "its network has no nn.ReLU, after which neurons could fail"
         return None
+
+    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
+        """Return a prediction for each draw."""
+        draws = len(self.shares) * self.draws
+        return Passes(draws, candidates=draws)
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:  # noqa: ARG002
         """Yield the prediction with each draw of faults, for each probability."""

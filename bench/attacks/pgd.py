@@ -13,6 +13,7 @@ from lapbench.attacks._protocol import (
     Count,
     GradientAttack,
     Level,
+    Passes,
     Positive,
 )
 from lapbench.attacks._rows import column
@@ -52,6 +53,14 @@ class PGD(GradientAttack):
         if self.base_sets > 1 and not target.has_base_set:
             return "it has no base set that is drawn"
         return super().skip(target)
+
+    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
+        """Return a gradient for each step and base set."""
+        starts = len(self.epsilons) * self.restarts
+        return Passes(
+            gradients=starts * self.steps[-1] * self.base_sets,
+            candidates=starts * len(self.steps),
+        )
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield the batch after each number of steps, for each ε and restart."""

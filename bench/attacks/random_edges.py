@@ -9,7 +9,15 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from lapbench.attacks._faults import Shares, predict_changed, predicting_on, uses_edges
-from lapbench.attacks._protocol import STRICT, Attack, Candidate, Count, Knowledge, Level
+from lapbench.attacks._protocol import (
+    STRICT,
+    Attack,
+    Candidate,
+    Count,
+    Knowledge,
+    Level,
+    Passes,
+)
 from lapbench.attacks._target import Target
 from lapbench.datasets._nodes import undirected
 from lapbench.methods._bilevel_nodes import NodeModel
@@ -64,6 +72,11 @@ class RandomEdges(Attack):
         if round(self.shares[-1] * size) > absent:
             return f"only {absent} pairs of nodes of {task.name} have no edge"
         return None
+
+    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
+        """Return a prediction for each draw."""
+        draws = len(self.shares) * self.draws
+        return Passes(draws, candidates=draws)
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:  # noqa: ARG002
         """Yield the prediction on each draw of a graph, for each share."""

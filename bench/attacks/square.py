@@ -9,7 +9,15 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from lapbench.attacks._ball import Ball
-from lapbench.attacks._protocol import STRICT, BallAttack, Candidate, Count, Knowledge, Level
+from lapbench.attacks._protocol import (
+    STRICT,
+    BallAttack,
+    Candidate,
+    Count,
+    Knowledge,
+    Level,
+    Passes,
+)
 from lapbench.attacks._rows import column
 from lapbench.attacks._target import Target, margins
 
@@ -47,6 +55,10 @@ class Square(BallAttack):
     norm: Literal["linf"] = "linf"
     queries: Count = 1000
     initial_share: Annotated[float, Field(gt=0, le=1)] = 0.8
+
+    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
+        """Return all queries; it stops once every input is wrong."""
+        return Passes(len(self.epsilons) * self.queries, candidates=len(self.epsilons))
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield what the search leaves for each ε."""

@@ -13,6 +13,7 @@ from lapbench.attacks._protocol import (
     Checkpoints,
     Count,
     Knowledge,
+    Passes,
     Positive,
 )
 from lapbench.attacks._target import Target
@@ -51,6 +52,10 @@ class Transfer(BallAttack):
         other = target.source(self.source)
         return other if isinstance(other, str) else None
 
+    def passes(self, num_classes: int) -> Passes:
+        """Return those of PGD, which are on the other model."""
+        return self._pgd().passes(num_classes)
+
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield what PGD makes of the batch on the other model.
 
@@ -61,7 +66,10 @@ class Transfer(BallAttack):
         other = target.source(self.source)
         if isinstance(other, str):
             raise ValueError(f"source: received {self.source!r}; {other}")
-        attack = PGD(
+        return self._pgd().perturb(other, x, y)
+
+    def _pgd(self) -> PGD:
+        return PGD(
             epsilons=self.epsilons,
             norm=self.norm,
             units=self.units,
@@ -69,4 +77,3 @@ class Transfer(BallAttack):
             restarts=self.restarts,
             relative_step_size=self.relative_step_size,
         )
-        return attack.perturb(other, x, y)

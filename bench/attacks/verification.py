@@ -16,6 +16,7 @@ from lapbench.attacks._protocol import (
     Count,
     Knowledge,
     Level,
+    Passes,
     Positive,
 )
 from lapbench.attacks._target import Target
@@ -57,11 +58,17 @@ class Verification(BallAttack):
         """Return why the network is not affine maps and ReLUs in sequence, if so."""
         return why_not(target.model)
 
+    def passes(self, num_classes: int) -> Passes:
+        """Return those of PGD, and the time limit for each image and ε."""
+        gradients = self._pgd(self.epsilons).passes(num_classes).gradients
+        seconds = len(self.epsilons) * self.time_limit
+        return Passes(gradients=gradients, candidates=len(self.epsilons), seconds=seconds)
+
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield for each ε the wrong inputs that were found, beside the verdicts."""
         layers = affine_layers(target.model, x.shape[1:])
         for epsilon in self.epsilons:
-            attack = PGD(epsilons=[epsilon], steps=[self.steps], restarts=self.restarts)
+            attack = self._pgd([epsilon])
             attacked = torch.stack([found.x for found in attack.perturb(target, x, y)], dim=1)
             verdicts = [
                 verify(layers, image, label, epsilon, target.bounds, self.time_limit, found)
@@ -75,6 +82,9 @@ class Verification(BallAttack):
                     for outcome in ("verified", "unsafe", "timeout")
                 },
             )
+
+    def _pgd(self, epsilons: list[float]) -> PGD:
+        return PGD(epsilons=epsilons, steps=[self.steps], restarts=self.restarts)
 
 
 def _with_counterexamples(x: Tensor, verdicts: list[Verdict]) -> Tensor:

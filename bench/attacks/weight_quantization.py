@@ -10,7 +10,15 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from lapbench.attacks._faults import predict_changed, predicting_on
-from lapbench.attacks._protocol import STRICT, Attack, Candidate, Checkpoints, Knowledge, Level
+from lapbench.attacks._protocol import (
+    STRICT,
+    Attack,
+    Candidate,
+    Checkpoints,
+    Knowledge,
+    Level,
+    Passes,
+)
 from lapbench.attacks._target import Target
 from lapbench.methods._protocol import Model
 
@@ -53,6 +61,10 @@ class WeightQuantization(Attack):
     def skip(self, target: Target) -> str | None:
         """Return that there is no weight."""
         return None if list(target.model.parameters()) else "it has no weights"
+
+    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
+        """Return a prediction for each number of bits."""
+        return Passes(len(self.bits), candidates=len(self.bits))
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:  # noqa: ARG002
         """Yield the prediction with the weights in each number of bits."""
