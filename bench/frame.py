@@ -201,7 +201,7 @@ def _tell_apart(items: list[list[Component]]) -> list[str]:
                 found[part.name, parameter].add(json.dumps(value, sort_keys=True))
     names = []
     for components in items:
-        several = sum(bool(part.parameters) for part in components) > 1
+        several = sum(any(v is not None for v in p.parameters.values()) for p in components) > 1
         differing = [
             f"{part.name}.{parameter}={value}" if several else f"{parameter}={value}"
             for part in components

@@ -38,6 +38,7 @@ class Entry:
         value: a share.
         dataset, backbone, method, attack: names with options, as ``published.toml`` explains.
         labeled, train, pgd: as those of a cell.
+        pretrained: whether the backbone was, by SimCLR, whose settings may differ.
         samples: how many were attacked.
         metric: by default the accuracy, under an attack the robust one.
         budget: in words; empty where nothing is trained.
@@ -54,6 +55,7 @@ class Entry:
     labeled: Annotated[int, Field(ge=1)] | None = None
     train: Literal["all", "inner"] = "all"
     pgd: PGD | None = None
+    pretrained: bool = False
     samples: Annotated[int, Field(ge=1)] | None = None
     metric: str = ""
     budget: str = ""
@@ -108,7 +110,8 @@ def published_rows(plan: Plan) -> pd.DataFrame:
 
     A number corresponds if data set, labels, backbone, method, training, metric, attack and level
     are those of the paper. Options that an entry does not name must have their defaults, and units
-    must be equal. What may differ is the budget, which the remarks then say in words.
+    must be equal. What may differ is the budget, that of a pretraining too, which the remarks then
+    say in words.
 
     Returns:
         The columns of :mod:`lapbench.reports.published`, one row for each number and row of the
@@ -141,6 +144,7 @@ def _corresponds(entry: Entry, cell: Cell) -> bool:
     return (
         cell.evaluation.split == "test"
         and (entry.labeled, entry.train) == (cell.labeled, cell.train)
+        and entry.pretrained == (cell.simclr is not None)
         and _is(entry.dataset, "datasets", [cell.dataset])
         and (not entry.backbone or _is(entry.backbone, "backbones", [cell.backbone]))
         and _is(entry.method, "methods", components, cell.scale)
@@ -187,16 +191,20 @@ def _is(named: Named, kind: str, components: list[Component], scale: float = 1.0
     if set(named) != {component.name for component in components}:
         return False
     try:
-        return all(
-            _same(value, component.parameters.get(option), last=option == "steps")
-            for component in components
-            for option, value in complete(
-                kind, component.name, named[component.name], scale
-            ).items()
-            if option not in _LEVELS
-        )
+        return all(_has(component, kind, named[component.name], scale) for component in components)
     except ValidationError:  # a plug-in of this name with other options
         return False
+
+
+def _has(component: Component, kind: str, options: dict[str, Any], scale: float) -> bool:
+    """Whether a component has published options; those that its record lacks came after it."""
+    found = complete(kind, component.name, component.parameters)
+    published = complete(kind, component.name, options, scale)
+    return all(
+        _same(value, found.get(option), last=option == "steps")
+        for option, value in published.items()
+        if option not in _LEVELS
+    )
 
 
 def complete(kind: str, name: str, options: dict[str, Any], scale: float = 1.0) -> dict[str, Any]:
@@ -233,7 +241,8 @@ def _remarks(entry: Entry, cells: list[Cell]) -> str:
     """Return in words how budgets differ, and the caveats."""
     remarks = []
     if entry.budget:
-        here = f"{cells[0].budget}, {len(cells)} repetition(s)"
+        simclr = f"{cells[0].simclr}, then " if cells[0].simclr else ""
+        here = f"{simclr}{cells[0].budget}, {len(cells)} repetition(s)"
         remarks.append(f"budget published: {entry.budget}; here: {here}")
     if cells[0].scale < 1:
         remarks.append(f"here {cells[0].scale:g} of the training samples")

@@ -1,5 +1,7 @@
 """The interpolating activation on a backbone, and its training in two stages."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -192,8 +194,20 @@ class WNLLModel(Model):
             found["majority_vote_accuracy"] = float(right.double().mean())
         if self.head.rounds:
             losses = (self._both_losses(x, y) for x, y in batches)
-            found |= gradient_cosines(losses, next(self.buffer.parameters()))
+            with self._backbone_frozen():
+                found |= gradient_cosines(losses, next(self.buffer.parameters()))
         return found
+
+    @contextmanager
+    def _backbone_frozen(self) -> Iterator[None]:
+        """Keep nothing of the backbone for a backward pass, which ends in the buffer."""
+        trained = [p for p in self.backbone.parameters() if p.requires_grad]
+        self.backbone.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in trained:
+                parameter.requires_grad_(True)
 
     def _both_losses(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the summed loss with exact and with surrogate gradient, and the features X̂."""

@@ -1,9 +1,9 @@
 """The baseline of every table."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,21 +17,40 @@ class Softmax(Head):
     """Linear layer, softmax and cross-entropy: the baseline of every table.
 
     log p = log softmax(W f(x) + b) for features f(x) of shape (n, d) and weights W of shape (c, d).
+    With a hidden layer of size h, relu(V f(x) + a) of shape (n, h) takes the place of f(x).
+
+    Args:
+        hidden_size: h; by default there is no hidden layer.
+
+    Source: GLL paper, section 4.3.3; tables 1 and 2 for the "MLP classifier" (h = 1024 and 32).
+
     """
 
     gradient_kind: ClassVar[GradientKind] = "autograd"
 
+    hidden_size: Annotated[int, Field(ge=1)] | None = None
+
     def build(self, backbone: nn.Module, task: Task) -> Model:
-        """Return the backbone followed by a linear layer and softmax."""
-        return LinearModel(backbone, task.num_classes)
+        """Return the backbone followed by one or two linear layers and softmax."""
+        return LinearModel(backbone, task.num_classes, self.hidden_size)
 
 
 class LinearModel(Model):
-    """A backbone with a linear layer, trained by cross-entropy."""
+    """A backbone with a linear layer, before it a hidden one or none, trained by cross-entropy."""
 
-    def __init__(self, backbone: nn.Module, num_classes: int) -> None:
+    def __init__(
+        self, backbone: nn.Module, num_classes: int, hidden_size: int | None = None
+    ) -> None:
         super().__init__(backbone)
-        self.linear = nn.Linear(int(backbone.feature_size), num_classes)  # type: ignore[arg-type]
+        size = int(backbone.feature_size)  # type: ignore[arg-type]
+        hidden = [nn.Linear(size, hidden_size), nn.ReLU()] if hidden_size else []
+        self.hidden = nn.Sequential(*hidden)
+        self.linear = nn.Linear(hidden_size or size, num_classes)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Return the features f (n, d) of inputs (n, …), or what a hidden layer makes of them."""
+        features: Tensor = self.hidden(self.extract(x))
+        return features
 
     def outputs(self, features: Tensor) -> Tensor:
         """Return Wf + b (n, c) of features f (n, d)."""

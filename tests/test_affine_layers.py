@@ -37,6 +37,15 @@ class TestAffineLayers:
         found = logits(layers, flat(task.test.x))
         np.testing.assert_allclose(found, expected.detach().numpy(), atol=1e-11, rtol=0)
 
+    def test_of_a_hidden_layer_are_two(self):
+        task = images(4)
+        model = Softmax(hidden_size=7).build(create("backbones", "mlp").build(task), task)
+        layers = affine_layers(model, task.input_shape)
+        assert [layer.weight.shape[0] for layer in layers] == [64, 64, 7, task.num_classes]
+        expected = model.double().outputs(model.features(task.test.x.double()))
+        found = logits(layers, flat(task.test.x))
+        np.testing.assert_allclose(found, expected.detach().numpy(), atol=1e-11, rtol=0)
+
     @pytest.mark.parametrize(
         ("head", "backbone", "reason"),
         [

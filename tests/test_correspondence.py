@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from lapbench import adversarial
+from lapbench.cells import Component
 from lapbench.published import entries, published_rows
 from lapbench.records import SCHEMA, Plan, PlannedCell, ResultsFolder
 from lapbench.reports.published import COLUMNS
@@ -213,6 +214,19 @@ def test_iterated_attacks_correspond_with_as_many_steps_in_the_end(
     assert len(rows) == found
 
 
+@pytest.mark.parametrize(
+    ("steps", "table"), [("", None), ("steps = 40", "IFGSM40"), ("steps = 100", "IFGSM100")]
+)
+def test_ifgsm_corresponds_with_the_steps_that_are_given(
+    tmp_path: Path, steps: str, table: str | None
+):
+    """Without, it takes 150."""
+    attack = f"{FGSM.replace('fgsm', 'ifgsm')}step_size = 0.01\n{steps}\n"
+    rows = on_mnist(tmp_path, before='training = "pgd"', after=PGD + attack)
+    sources = rows.loc[rows["attack"] == "ifgsm", "source"]
+    assert [source.rpartition("A_rob ")[2] for source in sources] == ([f"({table})"] * bool(table))
+
+
 def test_plug_ins_of_a_name_with_other_options_do_not_correspond(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
@@ -286,3 +300,13 @@ def test_plans_that_hold_published_figures_can_be_read(tiny_suite: Path, tmp_pat
     tree["cells"][0]["published"] = {"accuracy": 0.7}
     (tmp_path / "plan.json").write_text(json.dumps(tree))
     assert folder.read_plan() == plan_of(tiny_suite)
+
+
+def test_an_option_that_came_after_a_record_has_its_default_there(tmp_path: Path):
+    path = tmp_path / "suite.toml"
+    path.write_text(SUITE.format(method='"softmax"', before="", after=""))
+    plan = plan_of(path)
+    dataset = Component("mnist", {"validation": 0})
+    older = [replace(each, cell=replace(each.cell, dataset=dataset)) for each in plan.cells]
+    assert "train_rows" in plan.cells[0].cell.dataset.parameters
+    assert len(published_rows(replace(plan, cells=older))) == len(published_rows(plan)) > 0

@@ -17,6 +17,7 @@ from dense_wnll import (
 )
 from graph_table import random
 from oracles import finite_differences, relative_error
+from table import small_cell
 from torch import Tensor
 from torch.nn import functional
 
@@ -181,3 +182,17 @@ class TestExactGradient:
         directions = random(X.numel(), 3, seed=4)
         expected = slopes(objective, X, directions)
         assert relative_error(directions.T @ gradient.view(-1), expected) < 1e-6
+
+
+def test_measuring_keeps_nothing_of_the_backbone_for_a_backward_pass():
+    """On all images of a data set that would not fit into memory."""
+    cell = small_cell("wnll")
+    task = cell.load_task()
+    model = cell.build_model(task)
+    model.finish(task, cell.seeds.stream("finish"))
+    kept: list[bool] = []
+    model.backbone.register_forward_hook(lambda *found: kept.append(found[-1].requires_grad))
+    model.measure(task.test, 50)
+    assert kept
+    assert not any(kept)
+    assert all(parameter.requires_grad for parameter in model.parameters())
