@@ -56,3 +56,27 @@ def test_numbers_of_the_readme_are_those_of_its_records():
     assert means.idxmax() == "gll"
     for method in ("gll", "softmax"):
         assert f"{100 * means[method]:.1f} %" in readme
+
+
+def test_table_of_the_papers_at_a_scale_is_that_of_its_records():
+    """Every number of the table in docs/papers.md, from the committed records."""
+    frame = lapbench.load_records(ROOT / "reports" / "records" / "gll-table4-mnist-scale-0.06")
+    assert (frame["status"] == "ok").all()
+    assert set(frame["task"]) == {"mnist at scale 0.06"}
+    last = frame.sort_values("steps").groupby(["training", "method", "metric", "attack", "level"])
+    found = last["value"].last()
+    columns = [
+        ("accuracy", "", 0.0),
+        ("robust_accuracy", "fgsm", 0.3),
+        ("robust_accuracy", "ifgsm", 0.3),
+        ("robust_accuracy", "cw-gll", 20.0),
+        ("robust_accuracy", "worst case", 0.3),
+        ("robust_accuracy", "fgsm, in [0, 1]", 0.3),
+    ]
+    text = (ROOT / "docs" / "papers.md").read_text()
+    lines = re.findall(r"^\| (natural|PGD) \| `(\w+)` \| (.*) \|$", text, re.M)
+    assert len(lines) == 6
+    for training, method, cells in lines:
+        numbers = [float(cell.split()[0]) for cell in cells.split(" | ")]
+        expected = [100 * found[training.lower(), method, *column] for column in columns]
+        assert numbers == pytest.approx(expected, abs=0.051)
