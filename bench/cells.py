@@ -98,8 +98,10 @@ class Evaluation:
 
     def scaled(self, share: float, budget: Budget) -> "Evaluation":
         """Return the evaluation with snapshots at a share of the epochs of a budget."""
-        last = budget.scaled(share).epochs
-        epochs = {min(round(share * epoch), last) for epoch in self.snapshot_epochs}
+        if not budget.epochs:
+            return self
+        stretch = budget.scaled(share).epochs / budget.epochs
+        epochs = {round(stretch * epoch) for epoch in self.snapshot_epochs}
         return replace(self, snapshot_epochs=sorted(epochs))
 
 
@@ -152,10 +154,10 @@ class Cell:
     those that the task names V_out lose it, which bilevel learning takes its outer loss from;
     ``pgd`` is the attack of adversarial training, None in natural training. ``robustness`` are the
     attacks on the trained model, None for none; ``sources`` the keys of other cells by the names
-    that transfer attacks give them. ``scale`` is the share of training and validation samples, and
-    of ``labeled``, that is used; budget and attacks are scaled already. With ``precision`` =
-    ``"mixed"`` backbones train in bfloat16 where autocast does, graphs in float32. ``simclr``
-    pretrains the backbone.
+    that transfer attacks give them. ``scale`` is the share of training and validation samples that
+    is used; budget and attacks are scaled already. With ``precision`` = ``"mixed"`` backbones train
+    in bfloat16 where autocast does, graphs and node tasks in float32. ``simclr`` pretrains the
+    backbone.
     """
 
     dataset: Component
@@ -193,7 +195,7 @@ class Cell:
         labeled = self.labeled
         if self.scale < 1 and not task.nodes_only:
             task = shrink(task, self.scale, self.seeds.stream("scale"))
-            labeled = labeled and max(task.num_classes, round(self.scale * labeled))
+            labeled = labeled and min(labeled, len(task.train))
         if self.train == "inner":
             task = hide_outer(task)
         if labeled is None:
@@ -223,7 +225,7 @@ class Cell:
             self.pgd,
             task.bounds,
             deviation(task.train.x) if self.pgd else None,
-            self.precision == "mixed",
+            self.precision == "mixed" and not task.nodes_only,
         )
 
     def key(self, data_hash: str) -> str:

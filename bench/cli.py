@@ -64,7 +64,8 @@ def list_names(kind: str | None) -> None:
     "--scale",
     type=click.FloatRange(min=0, min_open=True, max=1),
     default=1.0,
-    help="Share of epochs, training data, attacked samples and repetitions; tables name it.",
+    help="Share of epochs, training data, attacked samples and repetitions (but --seeds has the "
+    "last word on these); tables name it.",
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:0, …")
 @click.option(
@@ -87,7 +88,9 @@ def list_names(kind: str | None) -> None:
     help="Cells at a time, each in a process of its own; the results are the same.",
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Say which cells would run and how long it takes, and stop."
+    "--dry-run",
+    is_flag=True,
+    help="Say which cells would run and about how long it takes, and stop; downloads missing data.",
 )
 @click.option("--no-retry", is_flag=True, help="Leave cells that failed before as they are.")
 def run(

@@ -47,16 +47,15 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
     ]
     scales = [scale for scale in dict.fromkeys(cell.scale for cell in cells) if scale < 1]
     lines += [
-        f"Scale: {scale:g} of the suite's epochs (4 at least), training and validation samples (25 "
-        "of a class in training at least), labelled and attacked samples, and repetitions; batches "
-        "shrink too (to 50), and with them the learning rate. The test data are whole, and graphs "
-        "of nodes."
+        f"Scale: {scale} of the suite's epochs (4 at least), training and validation samples (25 "
+        "of a class in training at least) and attacked samples; batches shrink too (to 50), and "
+        "with them the learning rate. The test data are whole, and so are graphs of nodes."
         for scale in scales
     ]
     if any(cell.precision == "mixed" for cell in cells):
         lines.append(
-            "Mixed precision: backbones trained in bfloat16 where autocast does; graphs, losses "
-            "and evaluation are in float32."
+            "Mixed precision: backbones trained in bfloat16 where autocast does; graphs, losses, "
+            "node tasks and evaluation are in float32."
         )
     lines += [
         f"Backbones were pretrained without labels, once for all methods of a repetition: {simclr}."

@@ -16,7 +16,7 @@ def print_dry_run(job: Job, jobs: int, console: Console) -> None:
     """Print the missing cells, each with its time, and the time of all, ``jobs`` at a time.
 
     Cells are printed as they are measured, repetitions by one measurement. What is measured is
-    shown on the console if that is a terminal. Nothing is written.
+    shown on the console if that is a terminal. Nothing is written but data that were missing.
     """
     cells = {planned.key: planned.cell for planned in job.plan.cells}
     names = dict(zip(cells, name_cells(job.plan.cells), strict=True))

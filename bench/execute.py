@@ -248,11 +248,14 @@ def reproducible(cell: Cell) -> Iterator[None]:
     if cell.device != "cpu":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    rounding = torch.backends.cudnn.allow_tf32
     torch.set_num_threads(cell.threads)
     torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.allow_tf32 = False  # else convolutions on a GPU round to 10 bits
     try:
         with torch.random.fork_rng():
             yield
     finally:
         torch.set_num_threads(threads)
+        torch.backends.cudnn.allow_tf32 = rounding
         torch.use_deterministic_algorithms(deterministic)

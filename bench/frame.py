@@ -168,7 +168,7 @@ def _variants(cells: Sequence[PlannedCell]) -> list[list[str]]:
         }
         for p in cells
     ]
-    tasks = [json.dumps([vars(_task(p.cell)), vars(p.cell.backbone)]) for p in cells]
+    tasks = [json.dumps([vars(_task(p.cell)), vars(p.cell.backbone), p.cell.scale]) for p in cells]
     found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for task, own in zip(tasks, fields, strict=True):
         for field, value in own.items():
@@ -184,7 +184,7 @@ def _with_variant(name: str, variant: list[str]) -> str:
 
 
 def _at_scale(task: str, cell: Cell) -> str:
-    return task if cell.scale == 1 else f"{task} at scale {cell.scale:g}"
+    return task if cell.scale == 1 else f"{task} at scale {cell.scale}"
 
 
 def _task(cell: Cell) -> Component:

@@ -65,7 +65,7 @@ def prepare(
         chosen = chosen.with_seeds(seeds)
     plan = make_plan(chosen, device, precision)
     selected = with_sources(select(plan, methods, datasets, training), plan)
-    name = chosen.name if scale == 1 else f"{chosen.name}-scale-{scale:g}"
+    name = chosen.name if scale == 1 else f"{chosen.name}-scale-{scale}"
     folder = ResultsFolder(results or Path("results", name))
     check_sources(selected, plan, folder)
     return Job(plan, folder, selected, pending(selected, folder, retry))

@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 from lapbench.augment import augment
 from lapbench.datasets._task import Task
 from lapbench.errors import LapbenchError
-from lapbench.methods._budget import Budget, Linear, NotNegative, Steps
+from lapbench.methods._budget import Budget, NotNegative, Schedule
 from lapbench.seeds import Seeds
 from lapbench.train import DivergedError, make_optimizer
 
@@ -41,7 +41,7 @@ class SimCLR(Budget):
     batch_size: Annotated[int, Field(ge=2)] = 1024
     optimizer: Literal["adam", "sgd", "nesterov"] = "sgd"
     learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5
-    schedule: Literal["constant", "cosine"] | Steps | Linear = "cosine"
+    schedule: Schedule = "cosine"
     weight_decay: NotNegative = 1e-4
     augmentation: Literal["crop-flip", "strong"] = "strong"
     temperature: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.5

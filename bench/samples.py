@@ -18,12 +18,13 @@ def shrink(task: Task, share: float, rng: np.random.Generator) -> Task:
     """Return a task with a share of its training and validation samples, classes in proportion.
 
     A class of n training samples keeps its share to one sample, and 25 at least as far as it has
-    them, as base sets need some of each. A graph of nodes stays whole.
+    them, as base sets need some of each; of validation samples it keeps one. A graph of nodes stays
+    whole.
     """
     if task.nodes_only:
         return task
     train = _spread(task.train, share, _LEAST_OF_A_CLASS, rng)
-    validation = _spread(task.validation, share, 0, rng)
+    validation = _spread(task.validation, share, 1, rng)
     return replace(task, train=train, validation=validation)
 
 

@@ -67,21 +67,23 @@ class Suite:
     def scaled(self, share: float) -> "Suite":
         """Return the suite with a share of epochs, training data, attacked samples, and seeds.
 
-        Batches and learning rates shrink too; as much is left as methods need. The test data stay
-        whole.
+        Batches and learning rates shrink with the data. The test data stay whole, and so do graphs
+        of nodes.
 
         Raises:
-            SuiteError: if the share is not above 0 and at most 1.
+            SuiteError: if the share is not above 0 and at most 1, or two methods become the same.
 
         """
         if not 0 < share <= 1:
             raise SuiteError(f"scale: received {share}; accepted are numbers above 0 up to 1")
-        return replace(
-            self,
-            scale=share,
-            seeds=max(1, round(share * self.seeds)),
-            methods=[scaled_method(entry, share) for entry in self.methods],
-        )
+        scaled = replace(self, scale=share, seeds=max(1, round(share * self.seeds)))
+        cells = [repr(cell) for cell, *_ in scaled.with_seeds(1).cells("cpu")]
+        if len(set(cells)) < len(cells):
+            raise SuiteError(
+                f"scale: received {share}, at which methods of suite {self.name} become the same; "
+                "accepted is a larger one"
+            )
+        return scaled
 
     def cells(
         self, device: str, precision: Precision = "float32"
@@ -107,14 +109,16 @@ class Suite:
         precision: Precision,
     ) -> Cell:
         budget = replace(self.budget, **task.budget | entry.budget)
+        whole_data: bool = discovery.load("datasets", task.dataset.name).nodes_only
+        method = entry.method if whole_data else scaled_method(entry.method, self.scale)
         return Cell(
             dataset=task.dataset,
             backbone=task.backbone,
             labeled=task.labeled,
-            method=entry.method,
+            method=method,
             training=training,
             pgd=self.pgd if training == "pgd" else None,
-            budget=budget.scaled(self.scale),
+            budget=budget.scaled(self.scale, whole_data),
             evaluation=self.evaluation.scaled(self.scale, budget),
             repetition=repetition,
             device=device,

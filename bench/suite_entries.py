@@ -104,10 +104,9 @@ def method_entry(entry: Any, place: str, mistakes: list[str]) -> MethodEntry | N
     return MethodEntry(method, changes, rest.train, rest.label) if method else None
 
 
-def scaled_method(entry: MethodEntry, share: float) -> MethodEntry:
-    """Return an entry whose head has a share of the training data to choose from."""
-    head = _complete(entry.method.head.name, entry.method.create_head().scaled(share))
-    return replace(entry, method=replace(entry.method, head=head))
+def scaled_method(method: Method, share: float) -> Method:
+    """Return a method whose head has a share of the training data to choose from."""
+    return replace(method, head=_complete(method.head.name, method.create_head().scaled(share)))
 
 
 @validated(frozen=True, config=STRICT)

@@ -56,7 +56,8 @@ class StepClock:
         self._device = cell.device
         softmax = replace(cell, method=Method(Component("softmax", {})))
         self._softmax = softmax.build_model(task).to(cell.device).train()
-        self._recipe = Recipe(mixed_precision=cell.precision == "mixed")
+        mixed = cell.precision == "mixed" and not task.nodes_only
+        self._recipe = Recipe(mixed_precision=mixed)
         still = replace(cell.budget, learning_rate=1e-30, weight_decay=0.0)
         self._optimizer = make_optimizer(list(self._softmax.parameters()), still)
         known = torch.ones_like(task.train.y, dtype=torch.bool)

@@ -205,8 +205,16 @@ def make_batches(
         lambda part=part: Split(  # type: ignore[misc]
             augment(train.x[part], budget.augmentation), train.y[part]
         )
-        for part in rows.split(budget.batch_size)
+        for part in _parts(rows, budget.batch_size)
     ]
+
+
+def _parts(rows: Tensor, size: int) -> list[Tensor]:
+    """Return rows in batches; a single last one joins those before, as it has no variance."""
+    parts = list(rows.split(size))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
 
 
 @contextmanager

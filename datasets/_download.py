@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from time import monotonic
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import pooch
 import requests
@@ -34,6 +34,8 @@ _RETRIES = 1
 # up; slow ones are not, as the publisher's server of CIFAR sends some 50 kB a second.
 _PATIENCE = 30.0
 _LEAST = 30 * 1024
+_MOST = 2**30
+_REDIRECTIONS = 10
 
 
 def contents(source: Source) -> list[bytes]:
@@ -90,6 +92,10 @@ def _bring(download: Download, silent: set[str]) -> list[Path]:
     """
     folder = data_folder()
     archive = folder / download.name
+    if folder.exists() and not folder.is_dir():
+        raise DataError(
+            f"{folder} is no folder; set the environment variable {describe_variable()} to one"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=_HIDDEN, dir=folder) as there:
         if download.is_archive and archive.is_file():
@@ -134,19 +140,41 @@ def _stream(url: str, output_file: str, _: object) -> None:
     pooch's own downloader asks for a number of bytes at a time, for which a server that sends one
     every now and then keeps it waiting for hours.
     """
-    identity = {"Accept-Encoding": "identity"}
-    with requests.get(url, stream=True, timeout=_PATIENCE, headers=identity) as response:
+    with _open(url) as response:
         response.raise_for_status()
         with _as_of_requests(), _progress(response) as bar, Path(output_file).open("wb") as file:
-            since, received = monotonic(), 0
+            since, received, total = monotonic(), 0, 0
             while chunk := response.raw.read1(_CHUNK):
                 file.write(chunk)
                 bar.advance(bar.task_ids[0], len(chunk))
                 received += len(chunk)
+                total += len(chunk)
+                if total > _MOST:
+                    raise requests.RequestException(f"sent more than {_MOST:,} bytes")
                 if monotonic() - since >= _PATIENCE:
                     if received < _LEAST:
                         raise requests.Timeout(f"sent only {received} bytes in {_PATIENCE:g} s")
                     since, received = monotonic(), 0
+
+
+def _open(url: str) -> requests.Response:
+    """Return the answer of an address, of which nothing but the head has been read.
+
+    Redirections are followed here, as requests reads what they say, however slowly that comes.
+    """
+    for _ in range(_REDIRECTIONS):
+        response = requests.get(
+            url,
+            stream=True,
+            timeout=_PATIENCE,
+            headers={"Accept-Encoding": "identity"},
+            allow_redirects=False,
+        )
+        if not response.is_redirect:
+            return response
+        response.close()
+        url = urljoin(url, response.headers["location"])
+    raise requests.TooManyRedirects(f"redirected more than {_REDIRECTIONS} times")
 
 
 @contextmanager

@@ -25,8 +25,18 @@ def data_folder() -> Path:
     """
     chosen = os.environ.get("LAPBENCH_DATA")
     if chosen:
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "lapbench"
+        return expanded(chosen)
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "lapbench"
+
+
+def expanded(path: str) -> Path:
+    """Return a path in which ~ is the user's home, or say that there is none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise DataError(
+            f"{path}: there is no such home directory; accepted is a path with one, or without ~"
+        ) from error
 
 
 def describe_variable() -> str:

@@ -15,7 +15,7 @@ from lapbench.datasets._task import Split, Task
 _CHANNELS = (1, 3)
 _INPUTS = (
     "uint8 or floating-point images (n, h, w), (n, h, w, c) or (n, c, h, w) with 1 or 3 channels c "
-    "and floating-point vectors (n, d), with n > 0"
+    "and floating-point vectors (n, d), none of whose sizes is 0"
 )
 
 Array = NDArray[Any]
@@ -60,12 +60,17 @@ def own_task(
         )
     for part in ("train", "test"):
         _check_labels(arrays, part)
-    there = len(x_train)
-    if validation + (train_size or 1) > there:
+    there, classes = len(x_train), len(np.unique(arrays.y_train))
+    least = classes if train_size is None else train_size
+    if classes < 2 or least < classes:
+        raise DataError(
+            f"{arrays.place}: y_train has {classes} class(es), and train_size is {train_size}; "
+            "accepted are two classes or more, and a training sample for each"
+        )
+    if validation + least > there:
         raise DataError(
             f"{arrays.place}: validation = {validation} leaves {there - validation} of {there} "
-            f"samples for training, which needs {train_size or 1}; lower one of validation and "
-            "train_size"
+            f"samples for training, which needs {least}; lower one of validation and train_size"
         )
     train, held_out = draw_rows(arrays.y_train, validation, train_size, rng)
     return Task(
@@ -73,7 +78,7 @@ def own_task(
         train=_split(x_train[train], arrays.y_train[train]),
         validation=_split(x_train[held_out], arrays.y_train[held_out]),
         test=_split(x_test, arrays.y_test),
-        num_classes=len(np.unique(arrays.y_train)),
+        num_classes=classes,
         bounds=_bounds(x_train, x_test),
     )
 
@@ -82,7 +87,7 @@ def _inputs(arrays: Arrays, part: str) -> Array:
     """Return images as (n, c, h, w), and vectors as they are."""
     x: Array = getattr(arrays, part)
     floating = np.issubdtype(x.dtype, np.floating)
-    usable = len(x) if x.ndim and (floating or x.dtype == np.uint8) else 0
+    usable = x.size if x.ndim and (floating or x.dtype == np.uint8) else 0
     if usable and x.ndim == 2 and floating:
         images = x
     elif usable and x.ndim == 3:
@@ -93,10 +98,12 @@ def _inputs(arrays: Arrays, part: str) -> Array:
         images = x.transpose(0, 3, 1, 2)
     else:
         raise DataError(f"{arrays.place}: {part} is {x.shape} of {x.dtype}; accepted are {_INPUTS}")
-    if floating and not (finite := np.isfinite(x).reshape(len(x), -1).all(axis=1)).all():
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(x.astype(np.float32)).reshape(len(x), -1).all(axis=1)
+    if not finite.all():
         raise DataError(
             f"{arrays.place}: {part} has a value that is not finite in row {finite.argmin()}; "
-            "accepted are finite ones"
+            "accepted are those that float32 has"
         )
     return images
 
@@ -104,7 +111,7 @@ def _inputs(arrays: Arrays, part: str) -> Array:
 def _check_labels(arrays: Arrays, part: str) -> None:
     """Raise a DataError that names the first class which is not one of 0..c−1, c in training."""
     x, y = getattr(arrays, f"x_{part}"), getattr(arrays, f"y_{part}")
-    if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer):
+    if y.shape != x.shape[:1] or y.dtype.kind not in "iu":
         raise DataError(
             f"{arrays.place}: y_{part} is {y.shape} of {y.dtype}; accepted are integers "
             f"({len(x)},), one for each sample of x_{part}"

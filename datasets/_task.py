@@ -149,6 +149,9 @@ class Dataset(ABC):
 
     source: ClassVar[Source | None] = None
 
+    nodes_only: ClassVar[bool] = False
+    """Whether its tasks are node tasks."""
+
     @abstractmethod
     def load(self, rng: np.random.Generator) -> Task:
         """Return the task, training and validation samples being drawn by ``rng``."""

@@ -34,6 +34,8 @@ class CiteSeer(Dataset):
 
     """
 
+    nodes_only: ClassVar[bool] = True
+
     source: ClassVar[Source] = citation_source("CiteSeer")
 
     largest_component: bool = False

@@ -39,6 +39,8 @@ class Cora(Dataset):
 
     """
 
+    nodes_only: ClassVar[bool] = True
+
     source: ClassVar[Source] = citation_source("Cora")
 
     largest_component: bool = False

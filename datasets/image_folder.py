@@ -8,7 +8,7 @@ from PIL import Image
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from lapbench.datasets._files import DataError, MissingDataError
+from lapbench.datasets._files import DataError, MissingDataError, expanded
 from lapbench.datasets._images import Bytes
 from lapbench.datasets._own import Arrays, own_task
 from lapbench.datasets._task import Dataset, Task
@@ -47,7 +47,7 @@ class ImageFolder(Dataset):
             DataError: if folders are missing or empty, or images differ in size or are no images.
 
         """
-        folder = Path(self.path).expanduser()
+        folder = expanded(self.path)
         classes, tested = (_classes(folder / part) for part in ("train", "test"))
         if classes != tested:
             raise DataError(
@@ -101,7 +101,7 @@ def _read(paths: list[Path]) -> Bytes:
         try:
             with Image.open(path) as image:
                 mode, found = image.mode, np.asarray(image)
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise DataError(
                 f"{path} cannot be read ({error}); accepted are PNG and JPEG"
             ) from error

@@ -1,5 +1,7 @@
 """Zachary's karate club, the smallest of the graphs that everyone knows."""
 
+from typing import ClassVar
+
 import networkx
 import numpy as np
 import torch
@@ -27,6 +29,8 @@ class Karate(Dataset):
     Source: W. W. Zachary, "An information flow model for conflict and fission in small groups",
     J. Anthropol. Res. 33 (1977); ``networkx.karate_club_graph``.
     """
+
+    nodes_only: ClassVar[bool] = True
 
     def load(self, rng: np.random.Generator) -> Task:
         """Return the task, training and validation members being drawn by ``rng``."""

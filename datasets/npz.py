@@ -2,6 +2,7 @@
 
 import zlib
 from pathlib import Path
+from tokenize import TokenError
 from typing import Annotated
 from zipfile import BadZipFile
 
@@ -9,11 +10,23 @@ import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from lapbench.datasets._files import DataError, MissingDataError
+from lapbench.datasets._files import DataError, MissingDataError, expanded
 from lapbench.datasets._own import Arrays, own_task
 from lapbench.datasets._task import Dataset, Task
 
 _NAMES = ("x_train", "y_train", "x_test", "y_test")
+# What NumPy and zipfile raise for damaged files, encrypted ones and impossible sizes.
+_UNREADABLE = (
+    TypeError,
+    ValueError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    BadZipFile,
+    TokenError,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
@@ -48,7 +61,7 @@ class Npz(Dataset):
             DataError: if the file is not there or not as above; nothing in it is ever executed.
 
         """
-        path = Path(self.path).expanduser()
+        path = expanded(self.path)
         if not path.is_file():
             raise MissingDataError(
                 f"npz: {path.absolute()} is not there; accepted is the path of an .npz file"
@@ -59,10 +72,14 @@ class Npz(Dataset):
 def _arrays(path: Path) -> Arrays:
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return Arrays(str(path), *(file[name] for name in _NAMES))
+            found = [file[name] for name in _NAMES]
+            for name, array in zip(_NAMES, found, strict=True):
+                if not isinstance(array, np.ndarray):
+                    raise TypeError(f"{name} is no array")
+            return Arrays(str(path), *found)
     except KeyError as error:
         why = f"has no array of the name {error.args[0].split()[0]}"
-    except (TypeError, ValueError, OSError, EOFError, BadZipFile, zlib.error) as error:
+    except _UNREADABLE as error:
         why = f"cannot be read ({error})"
     raise DataError(
         f"{path} {why}; accepted is what np.savez writes, with arrays {', '.join(_NAMES)} of "

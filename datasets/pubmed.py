@@ -32,6 +32,8 @@ class PubMed(Dataset):
 
     """
 
+    nodes_only: ClassVar[bool] = True
+
     source: ClassVar[Source] = citation_source("PubMed")
 
     largest_component: bool = False

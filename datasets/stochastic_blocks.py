@@ -1,6 +1,6 @@
 """A random graph with planted classes, of which it is known what can be known."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -64,6 +64,8 @@ class StochasticBlocks(Dataset):
     model", Random Struct. Algorithms 18 (2001), for the graph; A and B are Bayes' rule.
 
     """
+
+    nodes_only: ClassVar[bool] = True
 
     nodes: Annotated[int, Field(le=5_000)] = 300
     classes: Annotated[int, Field(ge=2, le=_FEATURES)] = 3

@@ -136,13 +136,13 @@ class Budget:
             return (1 + cos(pi * epoch / self.epochs)) / 2 if cosine else 1.0
         return self.schedule.factor(epoch)
 
-    def scaled(self, share: float) -> Self:
+    def scaled(self, share: float, whole_data: bool = False) -> Self:
         """Return the budget with a share of the epochs and of the samples of a batch.
 
-        So an epoch on a share of the data has as many steps as before, without which little would
-        be learned. The learning rate shrinks with the batch: linearly for gradient descent, by the
-        square root for Adam. Four epochs are left at least, if there were, which two rounds of two
-        stages need, and batches of 50.
+        Batches stay as they are where the data stay whole. Else an epoch on a share of the data has
+        as many steps as before, without which little would be learned. The learning rate shrinks
+        with the batch: linearly for gradient descent, by the square root for Adam. Four epochs are
+        left at least, if there were, which two rounds of two stages need, and batches of 50.
 
         Source: the rules are those of Goyal et al., "Accurate, large minibatch SGD: training
         ImageNet in 1 hour", 2017, and of Malladi et al., "On the SDEs and scaling rules for
@@ -151,7 +151,7 @@ class Budget:
         if not self.epochs:
             return self
         epochs = max(min(self.epochs, _FEWEST_EPOCHS), round(share * self.epochs))
-        least = min(self.batch_size, _SMALLEST_BATCH)
+        least = self.batch_size if whole_data else min(self.batch_size, _SMALLEST_BATCH)
         batch_size = max(least, round(share * self.batch_size))
         schedule = self.schedule
         if not isinstance(schedule, str):

@@ -73,10 +73,10 @@ class SparseManifold(Term):
         pair = torch.cat([x + corner, x - corner])
         distances: list[Tensor] = []
         if self.gamma_hamming > 0:
-            with observing_relus(
-                model, lambda z, _: distances.append(hamming(z, self.alpha, self.power))
-            ):
+            before: list[Tensor] = []
+            with observing_relus(model, lambda z, _: before.append(z)):
                 features = model.features(pair)
+            distances = [hamming(z.to(x.dtype), self.alpha, self.power) for z in before]
         else:
             features = model.features(pair)
         total = self.gamma_hamming * sum(distances, x.new_zeros(())) / max(len(distances), 1)

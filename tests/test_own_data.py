@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -105,7 +106,10 @@ REFUSED = {
     "two channels": ({"x": PIXELS[:, :2]}, r"x_train is \(40, 2, 6, 5\) of uint8; .*1 or 3 chan"),
     "five dimensions": ({"x": PIXELS[..., None]}, r"x_train is \(40, 3, 6, 5, 1\) of uint8"),
     "a number": ({"x_test": np.array(3.0)}, r"x_test is \(\) of float64; accepted"),
-    "nothing": ({"x_train": PIXELS[:0]}, r"x_train is \(0, 3, 6, 5\) of uint8; .* with n > 0"),
+    "nothing": ({"x_train": PIXELS[:0]}, r"x_train is \(0, 3, 6, 5\) of uint8; .* sizes is 0"),
+    "no pixels": ({"x_train": PIXELS[:, :, :0]}, r"x_train is \(60, 3, 0, 5\) of uint8; .* is 0"),
+    "not of float32": ({"x": PIXELS * 1e39}, "x_train has a value that is not finite in row"),
+    "one class": ({"y": LABELS * 0}, r"y_train has 1 class\(es\), .* accepted are two classes"),
     "not finite": ({"x": INFINITE}, "x_train has a value that is not finite in row 7"),
     "other shapes": ({"x_test": PIXELS[N:, :, 1:]}, r"x_test is \(20, 3, 5, 5\) of uint8, x_train"),
     "other types": ({"x_test": PIXELS[N:] / 255}, "x_test is .* of float64, x_train .* of uint8"),
@@ -269,3 +273,24 @@ def test_a_suite_names_the_path_and_a_changed_file_is_another_cell(
         keys.append({file.name for file in (tmp_path / "results" / "records").glob("*.json")})
     assert len(keys[0]) == 1
     assert keys[0] < keys[1]
+
+
+def test_fewer_training_samples_than_classes_are_refused(tmp_path: Path):
+    with pytest.raises(DataError, match=r"4 class\(es\), and train_size is 2; accepted"):
+        loaded("npz", save(tmp_path, PIXELS), train_size=2)
+
+
+def test_a_member_that_is_no_array_is_named(tmp_path: Path):
+    path = tmp_path / "own.npz"
+    np.savez(path, x_train=PIXELS)
+    with ZipFile(path, "a") as file:
+        for name in ("y_train", "x_test", "y_test"):
+            file.writestr(f"{name}.npy", b"no array")
+    with pytest.raises(DataError, match=r"cannot be read .*y_train is no array"):
+        loaded("npz", str(path))
+
+
+@pytest.mark.parametrize("name", ["npz", "image_folder"])
+def test_a_home_that_is_nobodys_is_named(name: str):
+    with pytest.raises(DataError, match="~nobody-of-this-name/x: there is no such home directory"):
+        loaded(name, "~nobody-of-this-name/x")

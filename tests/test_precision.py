@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from composed import suite
+from composed import on_karate, suite
 from table import METHODS, small_cell
 
 import lapbench
 from lapbench.evaluate import predict
+from lapbench.methods import _smoothness
 from lapbench.records import ResultsFolder
 from lapbench.train import make_optimizer, take_step
 
@@ -51,3 +53,28 @@ def test_the_precision_is_in_the_record_and_in_the_report(tmp_path: Path):
     assert {record.cell.precision for record in records} == {"mixed"}
     assert {record.status for record in records} == {"ok"}
     assert any(line.startswith("Mixed precision: ") for line in report.conditions)
+
+
+@pytest.mark.parametrize("k", [3, "all"])
+def test_graphs_of_terms_are_in_float32(k: int | str, monkeypatch: pytest.MonkeyPatch):
+    seen: list[torch.dtype] = []
+    smoothness = _smoothness.smoothness
+
+    def spy(features: torch.Tensor, *rest: Any) -> torch.Tensor:
+        seen.append(features.dtype)
+        return smoothness(features, *rest)
+
+    monkeypatch.setattr(_smoothness, "smoothness", spy)
+    cell = replace(small_cell("label_smoothness", k=k), precision="mixed")
+    task = cell.load_task()
+    model = cell.build_model(task)
+    optimizer = make_optimizer(list(model.parameters()), cell.budget)
+    take_step(model, optimizer, task.train.x, task.train.y, cell.build_recipe(task))
+    assert set(seen) == {torch.float32}
+
+
+def test_node_tasks_stay_in_float32(tmp_path: Path):
+    path, results = on_karate(tmp_path, '["softmax", "gll"]'), tmp_path / "results"
+    lapbench.run(path, results=results, precision="mixed")
+    folder = ResultsFolder(results)
+    assert {folder.read_record(key).status for key in folder.list_keys()} == {"ok"}

@@ -48,7 +48,7 @@ class TestShrink:
     def test_keeps_25_training_samples_of_a_class_at_least(self):
         small = shrink(load_task("digits"), 1e-6, np.random.default_rng(0))
         assert small.train.y.bincount().tolist() == [25] * 10
-        assert len(small.validation) == 0
+        assert small.validation.y.bincount().tolist() == [1] * 10
 
     def test_keeps_no_more_than_there_are(self):
         task = load_task("digits")
@@ -73,7 +73,7 @@ def test_a_scale_takes_its_share_of_everything_but_the_test_set(tmp_path: Path):
     assert cell.robustness.samples == 20
     assert gll.method.head.parameters["evaluation_base_per_class"] == 10
     known = [int((each.load_task().train.y >= 0).sum()) for each in (before, cell)]
-    assert known == [40, 20]
+    assert known == [40, 40]
     assert len(cell.load_task().train) == len(before.load_task().train) // 2
     assert len(cell.load_task().test) == len(before.load_task().test)
 
@@ -128,3 +128,31 @@ def test_a_label_names_a_task_in_tables(tmp_path: Path):
     path = suite(tmp_path, ["softmax"], task='label = "CIFAR-10 (JPEG)"\n')
     assert names(path) == {("CIFAR-10 (JPEG)", "softmax")}
     assert {each.task for each in planned(path)} == {"CIFAR-10 (JPEG)"}
+
+
+def test_batches_and_rates_stay_where_the_graph_is_whole(tmp_path: Path):
+    path = on_karate(tmp_path, '["softmax", { name = "gll", gll.evaluation_base_per_class = 20 }]')
+    whole = load_suite(path).cells("cpu")
+    for (cell, *_), (before, *_) in zip(
+        load_suite(path).scaled(0.5).cells("cpu"), whole, strict=True
+    ):
+        assert cell.budget == before.budget
+        assert cell.method == before.method
+
+
+def test_methods_that_a_scale_makes_the_same_are_refused(tmp_path: Path):
+    methods = '[{ name = "gll", grid.gll.evaluation_base_per_class = [5, 10] }]'
+    suite_of_two = load_suite(suite(tmp_path, methods))
+    with pytest.raises(SuiteError, match=r"scale: received 0\.1, at which methods of suite"):
+        suite_of_two.scaled(0.1)
+
+
+def test_the_last_snapshot_stays_the_last(tmp_path: Path):
+    after = "[evaluation]\nsnapshot_epochs = [0, 2, 4]\n"
+    path = suite(tmp_path, ["softmax"], after=after)
+    path.write_text(
+        path.read_text().replace("epochs = 4", "epochs = 40").replace("2, 4]", "20, 40]")
+    )
+    (cell, *_), *_ = load_suite(path).scaled(0.01).cells("cpu")
+    assert cell.budget.epochs == 4
+    assert cell.evaluation.snapshot_epochs == [0, 2, 4]

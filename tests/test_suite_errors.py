@@ -64,6 +64,10 @@ def test_unknown_method_lists_the_known(tmp_path: Path):
         (('"mlp"', '"mlp"\ncolour = 1'), "tasks[0].colour: unknown field"),
         (('"mlp"', '"mlp"\nmlp.wide = 1'), "tasks[0].mlp.wide: unknown field; accepted are width"),
         (("epochs = 3\n", ""), "budget.epochs: missing"),
+        (
+            ("epochs = 3\n", "epochs = 3\n[simclr]\nepochs = 1\nschedule.step = [[1, 0.1]]\n"),
+            "simclr.schedule: received {'step': [[1, 0.1]]}; accepted are 'constant', 'cosine'",
+        ),
         (("epochs = 3\n", 'epochs = "3"\n'), "budget.epochs: received '3'"),
         (('title = "four mistakes"', ""), "title: missing"),
         (('"softmx"', "3"), "methods[0]: received 3"),

@@ -223,3 +223,11 @@ def test_images_are_augmented_in_each_batch_by_its_own_seed():
     size = task.train.x[0].numpy().nbytes
     images = [batch[i : i + size] for batch in first for i in range(0, len(batch), size)]
     assert sum(image in originals for image in images) < len(images) / 2
+
+
+def test_a_single_last_sample_joins_the_batch_before():
+    """Alone it has no variance for batch normalisation."""
+    task = noise(images=True)
+    model = Phased(task, [("all", 1)])
+    trained(model, task, replace(SGD, epochs=1, batch_size=19))
+    assert [len(batch) for batch in model.batches] == [20]
