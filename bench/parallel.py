@@ -1,6 +1,7 @@
 """Running several cells at a time, each in a process of its own."""
 
 import signal
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 
@@ -23,13 +24,16 @@ def run_parallel(
     dies once more becomes a failed record.
     """
     waiting, interrupted = list(cells), list[PlannedCell]()
-    while waiting:
-        interrupted = _run_until_one_dies(waiting, folder, progress, jobs)
-        for planned in interrupted:
-            if _run_until_one_dies([planned], folder, progress, 1):
-                record = failed_record(planned, _DIED)
-                folder.write_record(record)
-                progress.finish(record)
+    with warnings.catch_warnings():
+        # loky takes the caches of a large cell for a leak, and starts a new process after it.
+        warnings.filterwarnings("ignore", "A worker was restarted", UserWarning)
+        while waiting:
+            interrupted = _run_until_one_dies(waiting, folder, progress, jobs)
+            for planned in interrupted:
+                if _run_until_one_dies([planned], folder, progress, 1):
+                    record = failed_record(planned, _DIED)
+                    folder.write_record(record)
+                    progress.finish(record)
 
 
 def _run_until_one_dies(
