@@ -157,19 +157,19 @@ def _stream(url: str, output_file: str, _: object) -> None:
                     since, received = monotonic(), 0
 
 
-def _open(url: str) -> requests.Response:
-    """Return the answer of an address, of which nothing but the head has been read.
+class _Session(requests.Session):
+    """A session that leaves redirections alone, of which requests reads all, however slow it is."""
 
-    Redirections are followed here, as requests reads what they say, however slowly that comes.
-    """
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return that there is none."""
+
+
+def _open(url: str) -> requests.Response:
+    """Return the answer of an address, of which nothing but the head has been read."""
+    identity = {"Accept-Encoding": "identity"}
     for _ in range(_REDIRECTIONS):
-        response = requests.get(
-            url,
-            stream=True,
-            timeout=_PATIENCE,
-            headers={"Accept-Encoding": "identity"},
-            allow_redirects=False,
-        )
+        with _Session() as session:
+            response = session.get(url, stream=True, timeout=_PATIENCE, headers=identity)
         if not response.is_redirect:
             return response
         response.close()

@@ -188,7 +188,8 @@ def test_numbers_correspond_at_a_scale_with_as_small_a_base_set(tmp_path: Path):
     path.write_text(SUITE.format(method=GLL_ROW, before="", after=ATTACKS))
     scaled = load_suite(path).scaled(0.1)
     rows = published_rows(plan_of_suite(scaled))
-    assert scaled.methods[0].method.head.parameters["evaluation_base_per_class"] == 100
+    (cell, *_), *_ = scaled.cells("cpu")
+    assert cell.method.head.parameters["evaluation_base_per_class"] == 100
     assert len(rows) == 2
     assert rows["remarks"].str.contains("here 0.1 of the training samples").all()
 

@@ -152,9 +152,9 @@ def test_step_of_softmax_is_timed_on_all_nodes(monkeypatch: pytest.MonkeyPatch):
     timed: list[int] = []
     take_step = timing.take_step
 
-    def spy(model: Any, optimizer: Any, x: Tensor, y: Tensor) -> float:
+    def spy(model: Any, optimizer: Any, x: Tensor, y: Tensor, recipe: Any) -> float:
         timed.append(len(y))
-        return take_step(model, optimizer, x, y)
+        return take_step(model, optimizer, x, y, recipe)
 
     monkeypatch.setattr(timing, "take_step", spy)
     record = run(replace(node_cell("gll"), labeled=6)).record

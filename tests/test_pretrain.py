@@ -193,5 +193,8 @@ class TestPretrain:
         with pytest.raises(ValueError, match=name):
             parse(SimCLR, {"epochs": 5, name: value})
 
-    def test_a_share_of_the_epochs_keeps_the_other_settings(self):
-        assert replace(QUICK, epochs=10).scaled(0.2) == QUICK
+    def test_a_share_of_the_epochs_keeps_what_is_not_of_batches(self):
+        scaled = replace(QUICK, epochs=10, batch_size=100, learning_rate=1.0).scaled(0.5)
+        rate = 0.5 if QUICK.optimizer != "adam" else 0.5**0.5
+        expected = replace(QUICK, epochs=5, batch_size=50, learning_rate=rate)
+        assert scaled == expected
