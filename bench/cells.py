@@ -87,6 +87,7 @@ class Evaluation:
             timed, for figures.
         smoothness_powers: powers m of the Laplacian for which the label smoothness at each ReLU
             is stored, on batches of 100 training samples, for figures.
+        gradient_error: whether the training gradient is compared with finite differences.
 
     """
 
@@ -95,6 +96,7 @@ class Evaluation:
     snapshot_epochs: list[Annotated[int, Field(ge=0)]] = Field(default_factory=list)
     stages: bool = False
     smoothness_powers: list[Power] = Field(default_factory=list)
+    gradient_error: bool = False
 
     def scaled(self, share: float, budget: Budget) -> "Evaluation":
         """Return the evaluation with snapshots at a share of the epochs of a budget."""

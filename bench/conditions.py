@@ -35,8 +35,8 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
         f"Repetitions: {repetitions}; intervals: 95 % by Student's t over them. "
         "Sampling error: the binomial standard error that the size of the split alone causes.",
         f"Evaluated on the {'; '.join(evaluations)}. Step: a training step over a "
-        "natural step of softmax on as many samples, taken after each epoch in the same process; "
-        "median over the epochs of a phase, mean over the phases by their epochs.",
+        "natural step of softmax on as many samples, taken right after it in the same process; "
+        "median over up to three steps of each epoch of a phase, mean over the phases by epochs.",
         "Memory: the most that a training step holds above what was held before it, in 10⁶ bytes, "
         "gradients included, parameters and the state of the optimiser not; of the phase that "
         "needs the most, on a full batch. On a CPU it is known to about 1 MB; it needs Linux with "

@@ -9,15 +9,17 @@ from statistics import median
 
 import torch
 
+from lapbench.batches import make_batches
 from lapbench.cells import Cell, Component, Method
 from lapbench.datasets._task import Split, Task
 from lapbench.estimate_attacks import Measure, attack_seconds
 from lapbench.evaluate import predict
-from lapbench.execute import build, load_data, reproducible
+from lapbench.execute import reproducible
+from lapbench.gradient_error import gradient_error
+from lapbench.inputs import build, load_data
 from lapbench.methods._protocol import Model, Phase
 from lapbench.pretrain import pretrain
-from lapbench.timing import time_stages
-from lapbench.train import make_batches
+from lapbench.timing import softmax_pass, time_stages
 from lapbench.trial import distinct_phases, try_phase
 
 Clock = Callable[[], float]
@@ -26,7 +28,7 @@ _PATIENCE = 10.0
 _ENOUGH = 2.0
 _REPEATS = 3
 _MEMORY_STEPS = 2
-_SOFTMAX_STEPS = 2
+_SOFTMAX_STEPS = 4
 
 
 @dataclass(frozen=True)
@@ -165,16 +167,16 @@ def _training(cell: Cell, task: Task, model: Model, measure: Measure) -> float:
     softmax = _softmax_step(cell, task, measure)
     seconds = _MEMORY_STEPS * softmax
     for same in distinct_phases(model, cell.budget):
-        step, epoch = _phase(cell, task, model, same[0], measure)
+        step, epoch = _phase(cell, task, model, same[0], softmax, measure)
         epochs = sum(phase.budget.epochs for phase in same)
-        seconds += epochs * (epoch + _SOFTMAX_STEPS * softmax) + _MEMORY_STEPS * step
+        seconds += epochs * epoch + _MEMORY_STEPS * step
     return seconds
 
 
 def _phase(
-    cell: Cell, task: Task, model: Model, phase: Phase, measure: Measure
+    cell: Cell, task: Task, model: Model, phase: Phase, softmax: float, measure: Measure
 ) -> tuple[float, float]:
-    """Return the seconds of a step of a phase, and of an epoch with its validation."""
+    """Return the seconds of a step of a phase, and of an epoch with steps of softmax."""
     with try_phase(cell, task, model, phase) as trial:
         step = measure(lambda: trial.step(trial.make_batch()))
 
@@ -183,13 +185,14 @@ def _phase(
         make_batches(task, cell.seeds, 1, held_out, phase.budget)
 
     epoch = measure(begin) + trial.steps * step + measure(lambda: model.track(task))
+    epoch += min(_SOFTMAX_STEPS, trial.steps) * softmax
     if bool((task.validation.y >= 0).any()):
         epoch += _prediction(cell, task, model, task.validation, measure)
     return step, epoch
 
 
 def _softmax_step(cell: Cell, task: Task, measure: Measure) -> float:
-    """Return the seconds of a step of softmax, which follows each epoch for comparison."""
+    """Return the seconds of a step of softmax, which comes after some steps for comparison."""
     softmax = replace(cell, method=Method(Component("softmax", {})), pgd=None)
     model = softmax.build_model(task).to(cell.device)
     for phase, *_ in distinct_phases(model, cell.budget):
@@ -205,7 +208,9 @@ def _finish(cell: Cell, task: Task, model: Model, now: Clock, measure: Measure) 
     model.finish(task, cell.seeds.stream("finish"))
     model.eval().measure(split, _batch_size(cell, task))
     if cell.evaluation.stages:
-        time_stages(model, task, cell.device)
+        time_stages(model, task, cell.device, softmax_pass(cell, task))
+    if cell.evaluation.gradient_error:
+        gradient_error(cell, task)
     return now() - start + _prediction(cell, task, model, split, measure)
 
 

@@ -108,6 +108,14 @@ def _numbers(record: Record) -> Iterable[dict[str, Any]]:
                 "value": median(seconds),
                 "count": record.timing.training_samples,
             }
+            if softmax := record.timing.softmax_pass_seconds:
+                ratios = [own / other for own, other in zip(seconds, softmax, strict=True)]
+                yield {
+                    "metric": f"stage_ratio: {stage}",
+                    "split": "train",
+                    "value": median(ratios),
+                    "count": len(ratios),
+                }
         for attack, spent in record.timing.attacks.items():
             yield {
                 "metric": "attack_seconds",
@@ -124,10 +132,12 @@ def _typical(timing: Timing) -> Iterable[tuple[str, float]]:
     times = zip(timing.phases, timing.step_seconds, timing.softmax_step_seconds, strict=True)
     for phase, own, softmax in times:
         by_phase[phase].append((own / softmax, own))
-    medians = [(len(steps), *map(median, zip(*steps, strict=True))) for steps in by_phase.values()]
-    for place, metric in enumerate(("step_ratio", "step_seconds"), 1):
-        total = sum(found[0] * found[place] for found in medians)
-        yield metric, total / len(timing.phases)
+    # Earlier records have one pair of times an epoch.
+    epochs = {phase: timing.epochs.get(phase, len(steps)) for phase, steps in by_phase.items()}
+    for place, metric in enumerate(("step_ratio", "step_seconds")):
+        medians = {p: median(step[place] for step in steps) for p, steps in by_phase.items()}
+        total = sum(epochs[phase] * value for phase, value in medians.items())
+        yield metric, total / sum(epochs.values())
     yield "training_seconds", timing.training_seconds
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import ConfigDict, Field
@@ -16,6 +16,7 @@ from lapbench.errors import LapbenchError
 from lapbench.methods._budget import Budget, NotNegative, Schedule
 from lapbench.seeds import Seeds
 from lapbench.train import DivergedError, make_optimizer
+from lapbench.training_state import State
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
@@ -58,6 +59,8 @@ def pretrain(
     seeds: Seeds,
     mixed_precision: bool = False,
     on_epoch: Callable[[int, float], None] = lambda *_: None,
+    saved: State | None = None,
+    save: Callable[[Callable[[], State]], None] = lambda _: None,
 ) -> list[float]:
     """Train a backbone by SimCLR on all training images, and return the loss of each epoch.
 
@@ -72,6 +75,9 @@ def pretrain(
             for each batch by "simclr torch 0", "simclr torch 1", …
         mixed_precision: whether the backbone computes in bfloat16 where autocast does.
         on_epoch: called after every epoch, from 1, with its loss.
+        saved: what an interrupted pretraining of the same backbone saved; it goes on after that
+            epoch.
+        save: called after every epoch with what makes the state to be saved.
 
     Raises:
         DivergedError: if a loss is NaN or infinite.
@@ -85,13 +91,23 @@ def pretrain(
         optimizer = make_optimizer(list(network.parameters()), simclr)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, simclr.rate_factor)
         network.train()
-        losses = []
-        for number in range(1, simclr.epochs + 1):
+        trained: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule}
+        losses: list[float] = []
+        if saved:
+            losses += saved["losses"]
+            for name, part in trained.items():
+                part.load_state_dict(saved[name])
+        for number in range(len(losses) + 1, simclr.epochs + 1):
             loss = _epoch(network, optimizer, task.train.x, simclr, seeds, number, mixed_precision)
             schedule.step()
             losses.append(loss)
             on_epoch(number, loss)
+            save(lambda: _states(trained) | {"losses": losses})
     return losses
+
+
+def _states(trained: dict[str, Any]) -> State:
+    return {name: part.state_dict() for name, part in trained.items()}
 
 
 def nt_xent(z: Tensor, temperature: float) -> Tensor:

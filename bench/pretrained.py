@@ -10,6 +10,7 @@ from filelock import FileLock
 from torch import Tensor, nn
 
 from lapbench.cells import Cell, Component, Method
+from lapbench.checkpoint import Checkpoints
 from lapbench.datasets._task import Task
 from lapbench.pretrain import SimCLR, pretrain
 from lapbench.records import DamagedRecordError, RecordError, ResultsFolder
@@ -51,7 +52,8 @@ def load_or_pretrain(
     """Return the pretrained backbone of a cell from its results folder, or make and store it there.
 
     It stands beside the weights of trained models, as ``weights/simclr-<key>.pt``. A process that
-    needs the same one meanwhile waits until it is there; when the first dies, the next begins anew.
+    needs the same one meanwhile waits until it is there; when the first dies, the next goes on from
+    the checkpoint.
 
     Args:
         cell: its backbone, seeds, device and precision count; its method does not.
@@ -76,9 +78,12 @@ def load_or_pretrain(
             return found
         backbone = _build_backbone(cell, task)
         mixed = cell.precision == "mixed"
-        losses = pretrain(backbone, task, simclr, cell.seeds, mixed, on_epoch)
+        checkpoints = Checkpoints(folder, name)
+        saved, save = checkpoints.read(), checkpoints.save
+        losses = pretrain(backbone, task, simclr, cell.seeds, mixed, on_epoch, saved, save)
         state = {part: value.cpu() for part, value in backbone.state_dict().items()}
         folder.write_weights(name, {"backbone": state, "losses": losses})
+        checkpoints.delete()
         return Pretrained(state, losses)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import field
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal, cast
+from uuid import uuid4
 from zipfile import BadZipFile
 
 import numpy as np
@@ -25,6 +26,7 @@ SCHEMA = 3
 # Plans of this schema that were written earlier also have published figures, which are passed over.
 _PLAN = ConfigDict(extra="ignore", strict=True)
 
+Place = Literal["weights", "checkpoints"]
 Status = Literal["ok", "diverged", "skipped", "failed"]
 FINAL: tuple[Status, ...] = ("ok", "diverged", "skipped")
 
@@ -99,7 +101,8 @@ class Record:
 class PlannedCell:
     """A cell of a plan, with the key that its record will have, and labels.
 
-    ``label`` is that of its row, ``task`` that of the task; empty where they have none.
+    ``label`` is that of its row, ``task`` that of the task; empty where they have none. ``data`` is
+    a hash of its data and their split, empty where an earlier lapbench planned it.
     """
 
     key: str
@@ -107,6 +110,7 @@ class PlannedCell:
     cell: Cell
     label: str = ""
     task: str = ""
+    data: str = ""
 
 
 @dataclass(frozen=True, config=_PLAN)
@@ -120,7 +124,10 @@ class Plan:
 
 
 class ResultsFolder:
-    """A folder of results: ``plan.json``, ``records/``, ``arrays/`` and ``weights/``."""
+    """A folder of results: ``plan.json``, ``records/``, ``arrays/``, ``weights/``.
+
+    While cells run, ``checkpoints/`` and ``running/`` too.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -153,6 +160,16 @@ class ResultsFolder:
         record: Record = _read(Record, self.record_path(key))
         return record
 
+    def find_final(self, key: str) -> Record | None:
+        """Return the record of a cell that need not run again; None if there is no such."""
+        if not self.record_path(key).is_file():
+            return None
+        try:
+            record = self.read_record(key)
+        except DamagedRecordError:
+            return None
+        return record if record.is_final else None
+
     def list_keys(self) -> list[str]:
         """Return the keys of all records; unfinished temporary files are not records."""
         return sorted(path.stem for path in (self.path / "records").glob("[!.]*.json"))
@@ -184,13 +201,13 @@ class ResultsFolder:
         except (ValueError, EOFError, BadZipFile) as error:
             raise _damaged(path, f"arrays cannot be read: {type(error).__name__}") from error
 
-    def write_weights(self, key: str, state: dict[str, Any]) -> None:
-        """Store the state of a trained model."""
-        _write(self.path / "weights" / f"{key}.pt", lambda file: torch.save(state, file))
+    def write_weights(self, key: str, state: dict[str, Any], place: Place = "weights") -> None:
+        """Store the state of a model, trained or in training."""
+        _write(self.path / place / f"{key}.pt", lambda file: torch.save(state, file))
 
-    def read_weights(self, key: str) -> dict[str, Any]:
-        """Return the state of a trained model, read without executing code."""
-        path = self.path / "weights" / f"{key}.pt"
+    def read_weights(self, key: str, place: Place = "weights") -> dict[str, Any]:
+        """Return the state of a model, read without executing code."""
+        path = self.path / place / f"{key}.pt"
         if not path.is_file():
             raise RecordError(f"{path} does not exist; run the suite again to train the model")
         try:
@@ -205,7 +222,7 @@ class ResultsFolder:
 def _write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
     """Write a file under a temporary name, then rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
     try:
         with temporary.open("wb") as file:
             write(file)

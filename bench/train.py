@@ -4,18 +4,20 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from lapbench.adversarial import PGD, perturb
-from lapbench.augment import augment
+from lapbench.batches import make_batches
 from lapbench.datasets._task import Split, Task
 from lapbench.evaluate import accuracy, of_known_class, predict
 from lapbench.methods._budget import Budget
 from lapbench.methods._protocol import Model, Phase, Term
 from lapbench.methods.graph import NonFiniteError
 from lapbench.seeds import Seeds
+from lapbench.training_state import State, restore_model, training_state
 
 Step = Callable[[], float]
 """Makes an optimiser step and returns the loss of its mini-batch."""
@@ -71,6 +73,8 @@ def train(
     on_epoch: Callable[[Epoch], None],
     recipe: Recipe | None = None,
     run_step: RunStep = lambda step, _: step(),
+    saved: State | None = None,
+    save: Callable[[Callable[[], State]], None] = lambda _: None,
 ) -> None:
     """Train a model through its phases; its weights are those of the last epoch.
 
@@ -86,6 +90,9 @@ def train(
         on_epoch: called before the first epoch and after every one.
         recipe: terms and attack; by default none.
         run_step: calls a step on so many samples, to time it say.
+        saved: what an interrupted training of the same model saved; it goes on after that epoch,
+            as if it had not been interrupted.
+        save: called after every epoch with what makes the state to be saved.
 
     Raises:
         DivergedError: if a loss, or a feature that a graph is built from, is NaN or infinite.
@@ -93,35 +100,40 @@ def train(
 
     """
     phases = nonempty_phases(model, budget)
-    number = 0
+    number, done = 0, saved["epoch"] if saved else 0
+    if saved:
+        restore_model(model, saved)
     for phase in phases:
+        if number + phase.budget.epochs <= done:
+            number += phase.budget.epochs
+            continue
         model.start_phase(phase)
         optimizer = make_optimizer(phase.parameters, phase.budget)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, phase.budget.rate_factor)
-        for _ in range(phase.budget.epochs):
+        last = number + phase.budget.epochs
+        if saved and number < done:
+            restore_model(model, saved)
+            optimizer.load_state_dict(saved["optimizer"])
+            schedule.load_state_dict(saved["schedule"])
+            number = done
+        while number < last:
             number += 1
             held_out = model.start_epoch(task, seeds.stream("base", number))
             if number == 1:
                 on_epoch(Epoch(0, held_out))
             batches = make_batches(task, seeds, number, held_out, phase.budget)
+            draws = [seeds.integer(f"torch {i}", number) for i in range(len(batches))]
+            drawn, progress = list(zip(batches, draws, strict=True)), (number - 1) / budget.epochs
             try:
                 with only_trainable(model, phase):
-                    progress = (number - 1) / budget.epochs
-                    draws = [seeds.integer(f"torch {i}", number) for i in range(len(batches))]
-                    loss = _epoch(
-                        model,
-                        list(zip(batches, draws, strict=True)),
-                        optimizer,
-                        recipe,
-                        progress,
-                        run_step,
-                    )
+                    loss = _epoch(model, drawn, optimizer, recipe, progress, run_step)
                 curves = _observe(model, task, loss, evaluation_batch_size)
             except (DivergedError, NonFiniteError) as error:
                 where = f" (phase {phase.name})" if len(phases) > 1 else ""
                 raise DivergedError(f"epoch {number}{where}: {error}") from error
             schedule.step()
             on_epoch(Epoch(number, held_out, phase.name, curves))
+            save(partial(training_state, number, model, optimizer, schedule))
     if not phases:
         on_epoch(Epoch(0, torch.empty(0, dtype=torch.int64)))
 
@@ -154,9 +166,7 @@ def take_step(
         if recipe.pgd:
             x = perturb(model, x, y, recipe.pgd, recipe.bounds, recipe.deviation)
         optimizer.zero_grad()
-        loss = model.loss(x, y)
-        for term in recipe.terms:
-            loss = loss + term.penalty(model, x, y, progress)
+        loss = training_loss(model, x, y, recipe, progress)
     value = loss.item()
     if not math.isfinite(value):
         raise DivergedError(f"the loss is {value}; lower the learning rate")
@@ -166,6 +176,14 @@ def take_step(
     for term in recipe.terms:
         term.after_step(model)
     return value
+
+
+def training_loss(model: Model, x: Tensor, y: Tensor, recipe: Recipe, progress: float) -> Tensor:
+    """Return what a step minimises on a mini-batch: the loss of the model, and all penalties."""
+    loss = model.loss(x, y)
+    for term in recipe.terms:
+        loss = loss + term.penalty(model, x, y, progress)
+    return loss
 
 
 @contextmanager
@@ -185,36 +203,6 @@ def nonempty_phases(model: Model, budget: Budget) -> list[Phase]:
     if phases and total != budget.epochs:
         raise ValueError(f"the phases have {total} epochs, the budget has {budget.epochs}")
     return [phase for phase in phases if phase.budget.epochs]
-
-
-def make_batches(
-    task: Task, seeds: Seeds, number: int, held_out: Tensor, budget: Budget
-) -> list[Callable[[], Split]]:
-    """Return what makes each batch of an epoch, in which what is held out has no class.
-
-    Images are augmented as the budget says, by torch's generator; nodes are not.
-    """
-    train = task.train
-    if task.nodes_only:
-        y = train.y.index_fill(0, held_out.to(train.y.device), -1)
-        return [lambda: Split(train.x, y)]
-    order = torch.from_numpy(seeds.stream("order", number).permutation(len(train)))
-    known = (train.y >= 0).cpu()
-    rows = order[known[order] & ~torch.isin(order, held_out.cpu())].to(train.y.device)
-    return [
-        lambda part=part: Split(  # type: ignore[misc]
-            augment(train.x[part], budget.augmentation), train.y[part]
-        )
-        for part in _parts(rows, budget.batch_size)
-    ]
-
-
-def _parts(rows: Tensor, size: int) -> list[Tensor]:
-    """Return rows in batches; a single last one joins those before, as it has no variance."""
-    parts = list(rows.split(size))
-    if len(parts) > 1 and len(parts[-1]) == 1:
-        parts[-2:] = [torch.cat(parts[-2:])]
-    return parts
 
 
 @contextmanager

@@ -5,17 +5,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
+from lapbench.batches import make_batches
 from lapbench.cells import Cell
 from lapbench.datasets._task import Split, Task
 from lapbench.methods._budget import Budget
 from lapbench.methods._protocol import Model, Phase
 from lapbench.train import (
-    make_batches,
     make_optimizer,
     nonempty_phases,
     only_trainable,
     take_step,
+    training_loss,
 )
 
 
@@ -27,6 +29,7 @@ class Trial:
         steps: of an epoch, in full batches: a smaller last one is a part of a step.
         make_batch: makes the first batch of an epoch, a full one.
         step: trains on a batch as in the last epoch, with terms and the attack of training.
+        loss: that of a step, without the attack.
         optimizer: of the phase.
 
     """
@@ -34,6 +37,7 @@ class Trial:
     steps: float
     make_batch: Callable[[], Split]
     step: Callable[[Split], float]
+    loss: Callable[[Split], Tensor]
     optimizer: torch.optim.Optimizer
 
 
@@ -60,7 +64,10 @@ def try_phase(cell: Cell, task: Task, model: Model, phase: Phase) -> Iterator[Tr
     def step(batch: Split) -> float:
         return take_step(model, optimizer, batch.x, batch.y, recipe, progress)
 
+    def loss(batch: Split) -> Tensor:
+        return training_loss(model, batch.x, batch.y, recipe, progress)
+
     first, last = batches[0](), batches[-1]()
     steps = len(batches) - 1 + len(last) / len(first)
     with only_trainable(model, phase):
-        yield Trial(steps, batches[0], step, optimizer)
+        yield Trial(steps, batches[0], step, loss, optimizer)

@@ -3,7 +3,7 @@
 import copy
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from lapbench.methods._budget import Budget
 from lapbench.methods._hypergradients import compare, scarcity
 from lapbench.methods._inner_laplacian import LaplacianProblem
 from lapbench.methods._learned_graph import degree_penalty, make_graph, within_hops
-from lapbench.methods._protocol import Model, Phase
+from lapbench.methods._protocol import Model, Phase, Stage
 from lapbench.methods._selection import Selection, State
 from lapbench.methods.graph.sparse import EdgePattern
 from lapbench.methods.softmax import cross_entropy
@@ -136,7 +136,7 @@ class NodeModel(Model):
         self.restore(selected)
         return found
 
-    def stages(self, task: Task) -> dict[str, Callable[[], None]]:
+    def stages(self, task: Task) -> dict[str, Stage]:
         if not len(self.outer):
             return {}
         y = torch.full_like(task.train.y, -1)
@@ -149,6 +149,12 @@ class NodeModel(Model):
             self.restore(state)
 
         return {"hypergradient": find}
+
+    def progress(self) -> dict[str, Any]:
+        return {"best": self.selection.best, "selected": self.selection.state}
+
+    def resume(self, progress: dict[str, Any]) -> None:
+        self.selection.best, self.selection.state = progress["best"], progress["selected"]
 
     def arrays(self) -> dict[str, Tensor]:
         return {} if self.weights is None else scarcity(self)

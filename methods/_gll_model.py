@@ -1,6 +1,5 @@
 """The graph learning layer on a backbone, with its base sets."""
 
-from collections.abc import Callable
 from copy import copy
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,7 +23,7 @@ from lapbench.methods._graph_learning_layer import (
     value_loss,
     values_of_nodes,
 )
-from lapbench.methods._protocol import Model, Phase
+from lapbench.methods._protocol import Model, Phase, Stage
 from lapbench.methods._rounds import alternating_budgets
 from lapbench.methods._stages import StagedPass
 from lapbench.methods.graph import Laplace, nearest_neighbors
@@ -185,12 +184,18 @@ class GLLModel(Model):
         x, y = split.x[known].split(_BATCH), split.y[known].split(_BATCH)
         return [Split(*batch) for batch in zip(x, y, strict=True)] if bool(known.any()) else []
 
-    def stages(self, task: Task) -> dict[str, Callable[[], None]]:
+    def stages(self, task: Task) -> dict[str, Stage]:
         with torch.no_grad():
             features = self.features(task.train.x)
         staged = StagedPass(features, task.train.y, self.num_classes)
         layer = self.layer
         return staged.stages(layer.k, layer.kernel, layer.equation, value_loss)
+
+    def progress(self) -> dict[str, Any]:
+        return {"base_rows": self.base_rows}
+
+    def resume(self, progress: dict[str, Any]) -> None:
+        self.base_rows = progress["base_rows"]
 
     def get_extra_state(self) -> dict[str, Tensor]:
         return {"base": self.rows}

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass as plain_dataclass
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from lapbench.datasets._task import Split, Task
 from lapbench.methods._budget import Budget
 
 GradientKind = Literal["exact", "surrogate", "unrolled", "truncated", "implicit", "autograd"]
+
+
+Stage = Callable[[], dict[str, float] | None]
 
 
 @plain_dataclass(frozen=True, eq=False)
@@ -96,6 +99,16 @@ class Model(nn.Module, ABC):
         predicted: Tensor = self(x)
         return predicted
 
+    def progress(self) -> dict[str, Any]:
+        """Return what the next epoch depends on beside ``state_dict``, for a checkpoint.
+
+        Tensors, numbers, texts, None, and tables of them.
+        """
+        return {}
+
+    def resume(self, progress: dict[str, Any]) -> None:
+        """Take over what ``progress`` returned, the state being loaded."""
+
     def fixed(self) -> "Model":
         """Return the trained model with what prediction needs of its base set computed once.
 
@@ -119,10 +132,11 @@ class Model(nn.Module, ABC):
         """Return arrays of the method's own after an epoch, stored where figures ask for it."""
         return {}
 
-    def stages(self, task: Task) -> dict[str, Callable[[], None]]:  # noqa: ARG002
+    def stages(self, task: Task) -> dict[str, Stage]:  # noqa: ARG002
         """Return the steps of one forward and backward pass on ``task.train``, to be timed.
 
-        They run in their order, each on what the ones before it left.
+        They run in their order, each on what the ones before it left, and may return numbers of
+        their own (iterations, say).
         """
         return {}
 

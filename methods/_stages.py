@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lapbench.methods._protocol import Stage
 from lapbench.methods.graph import (
     Equation,
     Kernel,
@@ -33,9 +34,7 @@ class StagedPass:
         self.labels = functional.one_hot(y[self.labeled], num_classes).to(features.dtype)
         self.unlabeled_y = y.index_fill(0, self.labeled, -1)
 
-    def stages(
-        self, k: int, kernel: Kernel, equation: Equation, loss: Loss
-    ) -> dict[str, Callable[[], None]]:
+    def stages(self, k: int, kernel: Kernel, equation: Equation, loss: Loss) -> dict[str, Stage]:
         """Return the stages by name, in their order; ``features.grad`` is what they end with."""
         self.k, self.kernel, self.equation, self.loss = k, kernel, equation, loss
         return {
@@ -55,12 +54,13 @@ class StagedPass:
         symmetrize: Literal["max"] | None = None if self.equation.directed else "max"
         self.graph = similarity_graph(self.features, self.neighbors, self.kernel, symmetrize)
 
-    def solve(self) -> None:
-        """Solve the equation."""
+    def solve(self) -> dict[str, float]:
+        """Solve the equation, and return the iterations that it took."""
         solution = solve_graph_equation(self.graph, self.labels, self.labeled, self.equation)
         if solution.status is not Status.CONVERGED:
             warnings.warn(f"graph equation {solution.status.value}", RuntimeWarning, stacklevel=2)
         self.values = solution.values
+        return {"solve_iterations": solution.iterations}
 
     def differentiate_weights(self) -> None:
         """Find the gradient of the loss in the weights."""

@@ -19,8 +19,9 @@ from lapbench.methods._graph_learning_layer import (
     log_probabilities,
     values_of_nodes,
 )
-from lapbench.methods._protocol import Model, Phase
+from lapbench.methods._protocol import Model, Phase, Stage
 from lapbench.methods._rounds import alternating_budgets
+from lapbench.methods._stages import StagedPass
 from lapbench.methods._wnll_metrics import gradient_cosines, majority_vote
 from lapbench.methods.graph import NeighborBandwidth, weighted_nonlocal
 from lapbench.methods.softmax import cross_entropy
@@ -215,6 +216,19 @@ class WNLLModel(Model):
         exact, surrogate = self._mean(features), self._surrogate(features)
         known = int((y >= 0).sum())
         return known * cross_entropy(exact, y), known * cross_entropy(surrogate, y), features
+
+    def stages(self, task: Task) -> dict[str, Stage]:
+        with torch.no_grad():
+            features = self.features(task.train.x)
+        staged = StagedPass(features, task.train.y, self.num_classes)
+        layer = self.interpolation
+        return staged.stages(layer.k, layer.kernel, layer.equation, cross_entropy)
+
+    def progress(self) -> dict[str, Any]:
+        return {"template_half": self.template_half}
+
+    def resume(self, progress: dict[str, Any]) -> None:
+        self.template_half = progress["template_half"]
 
     def get_extra_state(self) -> dict[str, Tensor]:
         return self.rows

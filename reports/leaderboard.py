@@ -21,6 +21,7 @@ METRICS = [
 ]
 SECONDS = ["step_seconds", "training_seconds"]
 _OF_DATA = ["input_deviation"]
+_TRACKED = ["gradient_error", "solve_iterations"]
 TIDY = [*ROW, "metric", "mean", "ci_low", "ci_high", "cells_ok", "cells_planned"]
 
 
@@ -67,8 +68,8 @@ def _rows(cells: pd.DataFrame, verdict: str) -> list[dict[str, Any]]:
     }
     rows = []
     measured = [str(metric) for metric in cells["metric"].dropna().unique()]
-    others = METRICS + SECONDS + _OF_DATA
-    own = [m for m in measured if m not in others and not m.startswith("stage: ")]
+    others = METRICS + SECONDS + _OF_DATA + _TRACKED
+    own = [m for m in measured if m not in others and not m.startswith("stage")]
     for metric in METRICS + own:
         values = _values(cells, metric)
         if values.empty and metric != "accuracy":

@@ -1,6 +1,7 @@
 """Pretraining without labels: its loss, and what it learns."""
 
 import math
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,7 @@ from lapbench.datasets._task import Split, Task
 from lapbench.errors import LapbenchError
 from lapbench.pretrain import SimCLR, nt_xent, pretrain
 from lapbench.train import DivergedError
+from lapbench.training_state import State
 
 
 def draw(*shape: int) -> Tensor:
@@ -198,3 +200,23 @@ class TestPretrain:
         rate = 0.5 if QUICK.optimizer != "adam" else 0.5**0.5
         expected = replace(QUICK, epochs=5, batch_size=50, learning_rate=rate)
         assert scaled == expected
+
+
+def test_stopped_pretraining_goes_on_to_the_same_backbone():
+    task, simclr = few_digits(), replace(QUICK, epochs=4, schedule="cosine")
+    whole, stopped = backbone_of(DIGITS, task), backbone_of(DIGITS, task)
+    losses = pretrain(whole, task, simclr, DIGITS.seeds)
+    states: list[State] = []
+    pretrain(stopped, task, simclr, DIGITS.seeds, save=lambda make: states.append(deepcopy(make())))
+    resumed, seen = backbone_of(DIGITS, task), list[int]()
+    again = pretrain(
+        resumed,
+        task,
+        simclr,
+        DIGITS.seeds,
+        on_epoch=lambda number, _: seen.append(number),
+        saved=states[1],
+    )
+    assert seen == [3, 4]
+    assert again == losses
+    assert equal(resumed.state_dict(), whole.state_dict())
