@@ -1,23 +1,16 @@
 """The command line."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from lapbench import discovery
 from lapbench.cli_data import data
-from lapbench.errors import LapbenchError
-
-if TYPE_CHECKING:
-    from lapbench.cells import Precision
-    from lapbench.summary import Report
+from lapbench.cli_errors import explained_errors
+from lapbench.cli_run import names, run
+from lapbench.cli_track import compare, history
 
 KINDS = list(discovery.PACKAGES)
-INTERRUPTED = 130
 
 
 @click.group(
@@ -30,7 +23,8 @@ def main() -> None:
     """Compare graph (Laplacian) regularisers for neural networks on equal terms."""
 
 
-main.add_command(data)
+for command in (run, compare, history, data):
+    main.add_command(command)
 
 
 @main.command("list")
@@ -48,105 +42,6 @@ def list_names(kind: str | None) -> None:
             click.echo(f"  {name:<{width}}  {discovery.summary(each, name)}")
             for line in discovery.needs(each, name):
                 click.echo(f"  {'':<{width}}  {line}")
-
-
-@main.command()
-@click.argument("suite")
-@click.option("--methods", metavar="NAME,…", help="Run only these methods of the suite.")
-@click.option("--datasets", metavar="NAME,…", help="Run only these data sets of the suite.")
-@click.option("--training", metavar="NAME,…", help="Run only natural, or only pgd, training.")
-@click.option(
-    "--seeds",
-    type=click.IntRange(min=1),
-    help="Repetitions, instead of the suite's; the report is on these.",
-)
-@click.option(
-    "--scale",
-    type=click.FloatRange(min=0, min_open=True, max=1),
-    default=1.0,
-    help="Share of epochs, training data, attacked samples and repetitions (but --seeds has the "
-    "last word on these); tables name it.",
-)
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:0, …")
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "mixed"]),
-    default="float32",
-    show_default=True,
-    help="Of training; mixed: backbones compute in bfloat16, graphs in float32.",
-)
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path),
-    help="Default: results/SUITE, with a scale results/SUITE-scale-F.",
-)
-@click.option(
-    "--jobs",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Cells at a time, each in a process of its own; the results are the same.",
-)
-@click.option(
-    "--dry-run",
-    is_flag=True,
-    help="Say which cells would run and about how long it takes, and stop; downloads missing data.",
-)
-@click.option("--no-retry", is_flag=True, help="Leave cells that failed before as they are.")
-def run(
-    suite: str,
-    methods: str | None,
-    datasets: str | None,
-    training: str | None,
-    seeds: int | None,
-    scale: float,
-    device: str,
-    precision: "Precision",
-    results: Path | None,
-    jobs: int,
-    dry_run: bool,
-    no_retry: bool,
-) -> None:
-    """Run SUITE (a name from `lapbench list suites`, or a TOML file) and report on it.
-
-    Prints the leaderboard, and writes records, tables and figures into the results folder. Cells
-    that are finished there are not run again. Exits with 1 if a cell failed, after finishing all
-    others; `lapbench show KEY` prints its traceback.
-
-    \b
-    Examples:
-      lapbench run default
-      lapbench run default --methods gll --seeds 2 --results try
-      lapbench run robustness --jobs 2
-      lapbench run gll-table4-mnist --scale 0.1
-      lapbench run my-suite.toml --dry-run
-    """  # noqa: D301 - click takes the character for "keep these lines".
-    with _explained_errors():
-        from rich.console import Console
-
-        from lapbench.job import prepare
-
-        job = prepare(
-            suite,
-            results=results,
-            methods=_names(methods),
-            datasets=_names(datasets),
-            training=_names(training),
-            seeds=seeds,
-            scale=scale,
-            device=device,
-            precision=precision,
-            retry=not no_retry,
-        )
-        if dry_run:
-            from lapbench.dry_run import print_dry_run
-
-            print_dry_run(job, jobs, Console(stderr=True))
-            return
-        _print_report(job.run(Console(stderr=True), jobs))
-        if failed := job.failed():
-            click.echo(f"{len(failed)} of {len(job.selected)} cells failed", err=True)
-            sys.exit(1)
 
 
 class _ManyFigures(click.Command):
@@ -198,10 +93,11 @@ def report(results: tuple[Path, ...], output: Path | None, figures: str | None) 
       lapbench report results/two-moons --figures gll-fig3 --output paper
       lapbench report results/monday results/tuesday --output results/both
     """  # noqa: D301
-    with _explained_errors():
+    with explained_errors(unreadable=1):
         from lapbench.report import write_report
+        from lapbench.terminal import print_report
 
-        _print_report(write_report(results, output, _names(figures)))
+        print_report(write_report(results, output, names(figures)))
 
 
 @main.command()
@@ -215,7 +111,7 @@ def report(results: tuple[Path, ...], output: Path | None, figures: str | None) 
 )
 def show(key: str, results: Path) -> None:
     """Print the record whose key begins with KEY: what was run, what came of it, and where."""
-    with _explained_errors():
+    with explained_errors(unreadable=1):
         from lapbench.show import describe
 
         click.echo(describe(key, results))
@@ -227,29 +123,3 @@ def info() -> None:
     from lapbench.show import describe_machine
 
     click.echo(describe_machine())
-
-
-@contextmanager
-def _explained_errors() -> Iterator[None]:
-    """Turn a user's mistake into a message and exit status 2, without a traceback."""
-    try:
-        yield
-    except LapbenchError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(2)
-    except OSError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        click.echo("Stopped. What is finished is kept; the same command continues.", err=True)
-        sys.exit(INTERRUPTED)
-
-
-def _names(option: str | None) -> list[str]:
-    return [name.strip() for name in option.split(",") if name.strip()] if option else []
-
-
-def _print_report(report: "Report") -> None:
-    from lapbench.terminal import print_report
-
-    print_report(report)

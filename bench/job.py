@@ -7,10 +7,12 @@ from pathlib import Path
 from rich.console import Console
 
 from lapbench.cells import Precision
+from lapbench.execution import Execution, run_cells
+from lapbench.isolated import Limits
 from lapbench.progress import Progress
 from lapbench.records import Plan, PlannedCell, ResultsFolder
 from lapbench.report import write_report
-from lapbench.runner import make_plan, pending, run_cells, select
+from lapbench.runner import make_plan, pending, select
 from lapbench.sources import check_sources, with_sources
 from lapbench.suite import load_suite
 from lapbench.summary import Report
@@ -33,11 +35,17 @@ class Job:
     selected: list[PlannedCell]
     missing: list[PlannedCell]
 
-    def run(self, console: Console, jobs: int = 1) -> Report:
-        """Run the missing cells, ``jobs`` at a time, and report on the whole plan."""
-        self.folder.write_plan(self.plan)
-        with Progress(console, len(self.missing)) as progress:
-            run_cells(self.missing, self.folder, progress, jobs)
+    def run(self, console: Console, execution: Execution | None = None) -> Report:
+        """Run the missing cells, and report on the whole plan."""
+        try:
+            self.folder.write_plan(self.plan)
+            with Progress(console, len(self.missing)) as progress:
+                run_cells(self.missing, self.folder, progress, execution)
+        except OSError as error:
+            raise OSError(
+                f"{error}; what is finished is kept: give {self.folder.path} space and the right "
+                "to write, and the same command continues"
+            ) from error
         return write_report(self.folder.path)
 
     def failed(self) -> list[PlannedCell]:
@@ -83,7 +91,10 @@ def run(
     device: str = "cpu",
     precision: Precision = "float32",
     retry: bool = True,
-    jobs: int = 1,
+    jobs: int | None = None,
+    executor: str = "",
+    timeout: float | None = None,
+    memory: int | None = None,
 ) -> Report:
     """Run the cells of a suite that have no result yet, and report on the whole suite.
 
@@ -105,13 +116,20 @@ def run(
         precision: of training: ``"float32"``, or ``"mixed"``, where backbones compute in bfloat16
             and graphs in float32.
         retry: whether cells that failed before are run again.
-        jobs: cells at a time, each in a process of its own; the results are the same.
+        jobs: cells at a time, each in a process of its own; 0 runs them in this process, for a
+            debugger. None is the environment variable ``LAPBENCH_JOBS``, and without it 1; with an
+            executor all that it can take. The results are the same.
+        executor: address of a dask.distributed scheduler, whose workers run the cells; they see
+            the results folder and the data under the same paths.
+        timeout: seconds after which a cell is stopped and stored as failed.
+        memory: bytes that the process of a cell may allocate, on Linux.
 
     Raises:
         LapbenchError: if the suite has mistakes, or a name or device is not there.
         OSError: if results cannot be written.
 
     """
+    execution = Execution(jobs, executor, Limits(timeout, memory))
     job = prepare(
         suite,
         results=results,
@@ -124,4 +142,4 @@ def run(
         precision=precision,
         retry=retry,
     )
-    return job.run(Console(stderr=True), jobs)
+    return job.run(Console(stderr=True), execution)

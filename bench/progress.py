@@ -4,30 +4,30 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
 from lapbench.cells import Cell
-from lapbench.records import Record
-from lapbench.train import Epoch
+from lapbench.records import PlannedCell, Record
 
 
 class Progress:
-    """A bar for the cells, one for the current epochs, and a line for each finished cell."""
+    """A bar for all cells, one for the epochs of each that runs, and a line for each that ended."""
 
     def __init__(self, console: Console, cells: int) -> None:
         self._bars = Bars(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=console,
             disable=not console.is_terminal,
             transient=True,
         )
         self._all = self._bars.add_task("cells", total=cells, note="")
-        self._epochs = self._bars.add_task("epochs", total=None, note="", visible=False)
+        self._running: dict[str, TaskID] = {}
+        self._failed = 0
 
     def __enter__(self) -> Self:
         if not self._bars.disable:
@@ -43,40 +43,42 @@ class Progress:
         if not self._bars.disable:
             self._bars.stop()
 
-    def start(self, cell: Cell) -> None:
-        """Show which cell runs."""
-        self._bars.reset(
-            self._epochs,
-            description=_name(cell),
-            total=cell.budget.epochs,
-            note="",
-            visible=True,
-        )
+    def start(self, planned: PlannedCell) -> None:
+        """Show that a cell runs."""
+        epochs = planned.cell.budget.epochs
+        self._running[planned.key] = self._bars.add_task(_name(planned.cell), total=epochs, note="")
+        self._count()
 
-    def epoch(self, epoch: Epoch) -> None:
-        """Show an epoch's results."""
-        if epoch.number:
-            note = f"loss {epoch.curves['training_loss']:.3g}"
-            if "validation_accuracy" in epoch.curves:
-                note += f", validation {epoch.curves['validation_accuracy']:.1%}"
-            self._bars.update(self._epochs, completed=epoch.number, note=note)
+    def tell(self, key: str, epoch: int | None, note: str) -> None:
+        """Show how far a running cell is."""
+        self._bars.update(self._running[key], completed=epoch, note=note)
 
-    def pretraining(self, number: int, loss: float) -> None:
-        """Show an epoch of pretraining."""
-        self._bars.update(self._epochs, note=f"pretraining, epoch {number}: loss {loss:.3g}")
-
-    def attack(self, label: str) -> None:
-        """Show which attack runs."""
-        self._bars.update(self._epochs, note=f"attack {label}")
+    def leave(self, planned: PlannedCell, why: str) -> None:
+        """Show that a cell does not run any more and is not finished."""
+        self._bars.remove_task(self._running.pop(planned.key))
+        if why:
+            self._say(f"{_name(planned.cell)}: {why}")
+        self._count()
 
     def finish(self, record: Record) -> None:
         """Show how a cell ended."""
+        self._bars.remove_task(self._running.pop(record.key))
         accuracy = [f"{m.value:.1%}" for m in record.metrics if m.metric == "accuracy"]
-        if not self._bars.disable:
-            what = accuracy[0] if accuracy else f"{record.status}: {record.reason}"
-            self._bars.console.print(f"{_name(record.cell)}: {what}", highlight=False, markup=False)
-        self._bars.update(self._epochs, visible=False)
+        self._failed += record.status == "failed"
+        self._say(
+            f"{_name(record.cell)}: "
+            f"{accuracy[0] if accuracy else f'{record.status}: {record.reason}'}"
+        )
         self._bars.advance(self._all)
+        self._count()
+
+    def _count(self) -> None:
+        failed = f", {self._failed} failed" if self._failed else ""
+        self._bars.update(self._all, note=f"{len(self._running)} running{failed}")
+
+    def _say(self, text: str) -> None:
+        if not self._bars.disable:
+            self._bars.console.print(text, highlight=False, markup=False)
 
 
 def _name(cell: Cell) -> str:

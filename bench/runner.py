@@ -1,4 +1,4 @@
-"""Running a plan: what is finished stays, what is missing is run."""
+"""The plan of a suite, and what of it is to be run."""
 
 import warnings
 from collections import Counter
@@ -9,9 +9,7 @@ import torch
 from lapbench.attacks._protocol import BallAttack
 from lapbench.cells import Cell, Precision
 from lapbench.errors import LapbenchError
-from lapbench.execute import Watch, run_cell
 from lapbench.frame import name_cells
-from lapbench.progress import Progress
 from lapbench.records import (
     SCHEMA,
     DamagedRecordError,
@@ -58,6 +56,7 @@ def make_plan(suite: Suite, device: str = "cpu", precision: Precision = "float32
             cell,
             label,
             task,
+            digest[:16],
         )
         for cell, (_, digest, task, label) in zip(cells, hashed, strict=True)
     ]
@@ -156,24 +155,6 @@ def pending(cells: list[PlannedCell], folder: ResultsFolder, retry: bool) -> lis
 
     """
     return [cell for cell in cells if not _is_finished(cell.key, folder, retry)]
-
-
-def run_cells(
-    cells: list[PlannedCell], folder: ResultsFolder, progress: Progress, jobs: int = 1
-) -> None:
-    """Run cells in their order, storing each as soon as it is finished; several jobs at a time.
-
-    With one job they run in this process.
-    """
-    if jobs > 1:
-        from lapbench.parallel import run_parallel
-
-        run_parallel(cells, folder, progress, jobs)
-        return
-    for planned in cells:
-        progress.start(planned.cell)
-        watch = Watch(progress.epoch, progress.attack, progress.pretraining)
-        progress.finish(run_cell(planned, folder, watch))
 
 
 def _is_finished(key: str, folder: ResultsFolder, retry: bool) -> bool:

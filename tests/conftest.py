@@ -1,6 +1,7 @@
 """Fixtures: a small suite, and plug-ins that misbehave."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -87,6 +88,14 @@ class Picky(_Softmax):
 def _one_thread() -> None:
     """As in every cell: with more threads sums are taken in another order from run to run."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cells_run_here() -> Iterator[None]:
+    """In the process of the test, where what it patched holds; other tests ask for processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAPBENCH_JOBS", "0")
+        yield
 
 
 @pytest.fixture(autouse=True)

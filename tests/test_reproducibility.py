@@ -11,7 +11,7 @@ import torch
 from running import command, comparable, lapbench
 
 import lapbench as package
-from lapbench.cli import INTERRUPTED
+from lapbench.cli_errors import INTERRUPTED
 from lapbench.evaluate import predict
 from lapbench.job import prepare
 from lapbench.provenance import provenance

@@ -1,0 +1,121 @@
+"""Running a cell in a process of its own, which may die, hang or grow and harm no other."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import process
+
+from loky import ProcessPoolExecutor
+
+from lapbench.claims import noting
+from lapbench.execute import failed_record, run_cell
+from lapbench.records import PlannedCell, Record, ResultsFolder
+
+_LOOK_FOR_PARENT = 1.0
+
+_pools: dict[int, ProcessPoolExecutor] = {}
+"""The process of each thread that runs cells."""
+
+
+class ProcessDiedError(Exception):
+    """The process of a cell ended before its record was there."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a cell may take: seconds, and bytes of memory of its process; None is no limit."""
+
+    seconds: float | None = None
+    memory: int | None = None
+
+
+def run_isolated(planned: PlannedCell, folder: ResultsFolder, limits: Limits) -> Record | None:
+    """Run a cell in the process that belongs to this thread, and return its record.
+
+    A cell that takes more than its seconds is killed and stored as failed. None if another process
+    runs the cell already.
+
+    Raises:
+        ProcessDiedError: if the process died.
+        OSError: if results cannot be written.
+
+    """
+    try:
+        future = _pool().submit(_run_limited, planned, folder, limits.memory)
+        wait([future], limits.seconds)
+        if future.done():
+            record: Record | None = future.result()
+            return record
+    except BrokenExecutor as error:
+        stop_process()
+        raise ProcessDiedError(str(error)) from error
+    stop_process()
+    record = failed_record(
+        planned,
+        f"timeout: it took more than {limits.seconds:g} s and was stopped; the next run continues "
+        "from its last checkpoint; give it more with --timeout",
+    )
+    folder.write_record(record)
+    return record
+
+
+def stop_process() -> None:
+    """Kill the process of this thread, if it has one."""
+    if pool := _pools.pop(threading.get_ident(), None):
+        pool.shutdown(kill_workers=True)
+
+
+def stop_all() -> None:
+    """Kill the processes of all threads; what they were running raises ``ProcessDiedError``."""
+    while _pools:
+        _, pool = _pools.popitem()
+        pool.shutdown(kill_workers=True)
+
+
+def _pool() -> ProcessPoolExecutor:
+    """Return the process of this thread, with lapbench loaded."""
+    if threading.get_ident() not in _pools:
+        # Workers of dask are daemons, which may have no children; these die with their parent.
+        process.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
+        pool = ProcessPoolExecutor(1, initializer=_begin, initargs=(os.getpid(),))
+        _pools[threading.get_ident()] = pool
+        pool.submit(int).result()
+    return _pools[threading.get_ident()]
+
+
+def _begin(parent: int) -> None:
+    """Leave Ctrl-C to the process that the user started, and end when it does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK_FOR_PARENT)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _run_limited(planned: PlannedCell, folder: ResultsFolder, memory: int | None) -> Record | None:
+    with _at_most(memory):
+        return run_cell(planned, folder, noting(folder, planned.key))
+
+
+@contextmanager
+def _at_most(memory: int | None) -> Iterator[None]:
+    """Let allocations fail that would bring this process above so many bytes."""
+    if memory is None:
+        yield
+        return
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
