@@ -1,8 +1,9 @@
 """lapbench: graph (Laplacian) regularisers for neural networks, compared on equal terms.
 
 ``run(suite)`` runs a suite and reports on it, ``write_report(folder)`` reports again,
-``load_records(folder)`` gives its numbers as a tidy pandas frame, ``load_model(key, folder)`` a
-trained model, ``names("methods")`` what there is.
+``compare(baseline, folder)`` says what became of an earlier run's numbers, ``load_records(folder)``
+gives them as a tidy pandas frame, ``load_model(key, folder)`` a trained model, ``names("methods")``
+what there is.
 """
 
 from importlib import import_module
@@ -13,11 +14,13 @@ if TYPE_CHECKING:
     from lapbench.discovery import names
     from lapbench.job import run
     from lapbench.models import load_model
+    from lapbench.regression import compare
     from lapbench.report import write_report
 
-__all__ = ["load_model", "load_records", "names", "run", "write_report"]
+__all__ = ["compare", "load_model", "load_records", "names", "run", "write_report"]
 
 _HOMES = {
+    "compare": "lapbench.regression",
     "load_model": "lapbench.models",
     "load_records": "lapbench.collect",
     "names": "lapbench.discovery",

@@ -120,7 +120,7 @@ def compare(values: Mapping[str, pd.Series]) -> dict[str, Comparison]:
         for method, own in differences.items()
         if len(own) >= FEWEST_SEEDS and (own != 0).any()
     }
-    p = {method: _paired_t(own) for method, own in tested.items()}
+    p = {method: paired_p(own) for method, own in tested.items()}
     p_holm, p_wilcoxon = holm(p), _wilcoxon(tested)
     verdicts = {method: _verdict(own, p_holm.get(method)) for method, own in differences.items()}
     if enough:
@@ -139,7 +139,8 @@ def compare(values: Mapping[str, pd.Series]) -> dict[str, Comparison]:
     }
 
 
-def _paired_t(difference: pd.Series) -> float:
+def paired_p(difference: pd.Series) -> float:
+    """Return p of the two-sided paired t test of two or more differences, not all of them 0."""
     if float(np.ptp(difference)) <= 1e-12 * abs(float(difference.mean())):
         return 0.0  # No spread: the t statistic is infinite.
     return float(stats.ttest_1samp(difference, 0).pvalue)

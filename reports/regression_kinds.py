@@ -1,0 +1,92 @@
+"""Which metrics are compared between two runs, and how."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lapbench.reports.robustness import ACCURACY
+
+_ROUNDING = 1 + 1e-9
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the numbers of a metric are compared.
+
+    Args:
+        test: "paired": the mean change over repetitions, by the paired t test; "none": medians,
+            without a test, of what equal code gives again; "ranks": the factor between medians, by
+            the rank test of Mann and Whitney.
+        better: 1 where more is better, −1 where less is, 0 where neither is.
+        share, least: a change counts beyond the larger of share · baseline and least; a factor
+            beyond 1 + share, or below 1/(1 + share).
+        largest: whether the largest number stands for all instead of their median.
+        why: what a failure says; places in braces take the stage and the factor.
+
+    """
+
+    test: Literal["paired", "none", "ranks"]
+    better: Literal[1, 0, -1]
+    share: float = 0.0
+    least: float = 0.0
+    largest: bool = False
+    why: str = ""
+
+    def exceeds(self, change: float, baseline: float) -> bool:
+        """Tell whether a change, or of ranks a factor, is beyond the margin."""
+        if self.test == "ranks":
+            limit = _ROUNDING * (1 + self.share)
+            return change > limit or change < 1 / limit
+        return abs(change) > _ROUNDING * max(self.share * abs(baseline), self.least)
+
+
+KINDS = {
+    "accuracy": Kind("paired", 1, least=0.01),
+    "outer_accuracy": Kind("paired", 1, least=0.01),
+    ACCURACY: Kind("paired", 1, least=0.03),
+    "negative_log_likelihood": Kind("paired", -1, share=0.1),
+    "solve_iterations": Kind(
+        "none", -1, share=0.1, least=2, why="the solver needs more iterations"
+    ),
+    "gradient_error": Kind(
+        "none",
+        -1,
+        share=9,
+        least=1e-5,
+        largest=True,
+        why="its gradient no longer agrees with finite differences",
+    ),
+    "step_megabytes": Kind(
+        "none", -1, share=0.25, least=2, why="a training step needs more memory"
+    ),
+    "first_epoch_loss": Kind(
+        "none",
+        0,
+        share=0.05,
+        why="training differs from its first epoch on: learning rate, order of batches, "
+        "initialisation or data",
+    ),
+    "step_ratio": Kind(
+        "ranks",
+        -1,
+        share=0.5,
+        why="a training step takes {factor} times as long beside softmax",
+    ),
+    "stage_ratio": Kind(
+        "ranks",
+        -1,
+        share=0.5,
+        why="the stage {stage} takes {factor} times as long beside softmax",
+    ),
+}
+"""By the metric, its stage left out. Equal code, data and seeds give first-epoch loss, iterations,
+memory and error of the gradient again on every machine, up to rounding."""
+
+
+def kind_name(metric: str) -> str:
+    """Return the name in ``KINDS`` of a metric: "stage_ratio" of "stage_ratio: solve"."""
+    return metric.partition(":")[0]
+
+
+def stage_name(metric: str) -> str:
+    """Return the stage that a metric is about, empty if it is about none."""
+    return metric.partition(": ")[2]
