@@ -1,6 +1,8 @@
 """The table of what was measured, and where it is stored."""
 
+from collections.abc import Iterator
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,8 +10,16 @@ import torch
 from benchmarks.measurements import HEADERS, MEASUREMENTS, Recorder
 from pytest_benchmark.fixture import BenchmarkFixture
 from tabulate import tabulate
+from threadpoolctl import threadpool_limits
 
 LIBRARIES = ("lapbench", "numpy", "scikit-learn", "scipy", "torch")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """CPU time sums over threads: more than one would flatter whoever has fewer."""
+    with threadpool_limits(1):
+        yield
 
 
 @pytest.fixture
@@ -33,8 +43,10 @@ def pytest_terminal_summary(
     lines = [found.line() for found in config.stash.get(MEASUREMENTS, [])]
     if not lines:
         return
-    terminalreporter.section("one step, forward and backward, CPU time, one thread")
-    right = ["left", *["right"] * 5, "left", "left"]
+    terminalreporter.section("CPU time of one thread, and memory, each beside its reference")
+    right = ["left", "right", "right", "right", "left", *["right"] * 3, "left"]
     terminalreporter.write_line(tabulate(lines, HEADERS, colalign=right, disable_numparse=True))
-    if config.getoption("benchmark_autosave"):
-        terminalreporter.write_line(f"\nkept in {config.getoption('benchmark_storage')}")
+    if tag := config.getoption("benchmark_autosave"):
+        folder = Path(config.getoption("benchmark_storage").removeprefix("file://"))
+        files = ", ".join(str(file) for file in folder.rglob(f"*_{tag}.json"))
+        terminalreporter.write_line(f"\nevery number, as JSON: {files}")

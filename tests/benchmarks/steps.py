@@ -1,20 +1,18 @@
 """One step of the graph learning layer, forward and backward: with lapbench, and without it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from benchmarks import with_scipy
 from numpy.typing import NDArray
-from scipy.sparse import csc_array, csr_array, diags_array
-from scipy.sparse.linalg import cg, spsolve
-from sklearn.neighbors import NearestNeighbors
+from scipy.sparse.linalg import spsolve
 
 from lapbench.methods.graph import Status, knn_graph, solve_graph_equation
 
 CLASSES, LATENT, SIZE, K = 10, 16, 128, 25
-Solver = Callable[[csc_array, NDArray[Any]], NDArray[Any]]
+TIES = 1e-3  # share of nodes; in float32 two candidates for the last neighbour can be equally far
 
 
 @dataclass(frozen=True)
@@ -27,11 +25,13 @@ class Problem:
 
 
 class Step(NamedTuple):
-    """What a step finds: u (n, 10), dJ/dfeatures (n, 128), and the graph's edges (2, E)."""
+    """What a step finds: u (n, 10), dJ/dfeatures (n, 128), the edges (2, E), how the solve went."""
 
     values: NDArray[Any]
     gradient: NDArray[Any]
     edges: NDArray[Any]
+    iterations: int | None = None
+    residual: float | None = None
 
 
 def class_problem(nodes: int, dtype: type[np.floating] = np.float32, seed: int = 0) -> Problem:
@@ -61,50 +61,34 @@ def lapbench_step(problem: Problem) -> Step:
     assert solution.status is Status.CONVERGED, solution.status
     loss = (solution.values * torch.from_numpy(problem.upstream)).sum()
     (gradient,) = torch.autograd.grad(loss, features)
-    return Step(solution.values.detach().numpy(), gradient.numpy(), graph.edge_index.numpy())
+    edges, values = graph.edge_index.numpy(), solution.values.detach().numpy()
+    return Step(values, gradient.numpy(), edges, solution.iterations, solution.residual)
 
 
-def scipy_step(problem: Problem, solve: Solver = spsolve) -> Step:
-    """The step as a careful user writes it with scikit-learn and SciPy.
-
-    All classes are solved for at once; the gradient is eq. 26 and 42 of the GLL paper, whose
-    products with differences of features become products of one sparse matrix with the features.
-    In float64 between the features and the gradient, as scikit-learn returns the distances.
-    """
+def scipy_step(problem: Problem, solve: with_scipy.Solver = spsolve) -> Step:
+    """The step as a careful user writes it with scikit-learn and SciPy."""
     features, labels = problem.features, problem.labels
-    nodes, labeled = len(features), len(labels)
-    found = NearestNeighbors(n_neighbors=K, algorithm="brute").fit(features).kneighbors()
-    distances, neighbors = (np.asarray(part) for part in found)
-    epsilon, farthest = distances[:, -1], neighbors[:, -1]
-    rows = np.repeat(np.arange(nodes), K)
-    directed = csr_array((distances.ravel(), (rows, neighbors.ravel())), shape=(nodes, nodes))
-    graph = directed.maximum(directed.T).tocoo()
-    (i, j), squared = graph.coords, graph.data**2
-    product = epsilon[i] * epsilon[j]
-    weights = csr_array((np.exp(-4 * squared / product), (i, j)), shape=(nodes, nodes))
-    laplacian = (diags_array(weights.sum(axis=1)) - weights).tocsr()
-    system = laplacian[labeled:, labeled:].tocsc()
-
-    values, adjoint = np.zeros((2, nodes, CLASSES))
-    values[:labeled] = labels
-    values[labeled:] = solve(system, weights[labeled:, :labeled] @ labels)
-    adjoint[labeled:] = solve(system, problem.upstream[labeled:])
-
-    to_weights = -np.einsum("ec,ec->e", values[i] - values[j], adjoint[i] - adjoint[j])
-    to_squared = -4 * to_weights * np.exp(-4 * squared / product) / product
-    edges = csr_array((2 * to_squared, (i, j)), shape=(nodes, nodes))
-    to_epsilon = -np.bincount(i, to_squared * squared, nodes) / epsilon**2
-    bandwidths = csr_array((to_epsilon, (np.arange(nodes), farthest)), shape=(nodes, nodes))
-    pull = edges + bandwidths + bandwidths.T
-    gradient = pull.sum(axis=1)[:, None] * features - pull @ features
-    return Step(values, gradient, np.stack((i, j)))
+    graph = with_scipy.build_graph(*with_scipy.search(features, K))
+    system = with_scipy.unlabeled_system(graph.weights, len(labels))
+    values = with_scipy.solve_laplace(graph.weights, system, labels, solve)
+    gradient = with_scipy.backward(graph, system, features, values, problem.upstream, solve)
+    return Step(values, gradient, graph.edges)
 
 
-def conjugate_gradients(system: csc_array, right: NDArray[Any]) -> NDArray[Any]:
-    """For graphs that spsolve takes minutes for; slower than a careful user would accept."""
-    preconditioner = diags_array(1 / system.diagonal())
-    columns = [cg(system, column, rtol=1e-9, M=preconditioner)[0] for column in right.T]
-    return np.stack(columns, axis=1)
+def assert_same_rows(
+    what: str,
+    found: NDArray[Any],
+    expected: NDArray[Any],
+    tolerance: float = 1e-4,
+    ties: float = 0.0,
+) -> None:
+    """Rows agree, but for a share of ties; their errors are relative to their root mean square.
+
+    Otherwise a ratio of times would compare unequal work.
+    """
+    errors = np.linalg.norm(found - expected, axis=1)
+    wrong = ~(errors <= tolerance * np.sqrt((expected**2).sum(axis=1).mean()))
+    assert wrong.mean() <= ties, f"{what} differ in {wrong.sum()} rows, by {errors.max():.1e}"
 
 
 def share_between_classes(edges: NDArray[Any]) -> float:

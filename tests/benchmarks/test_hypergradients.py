@@ -5,23 +5,21 @@ The unrolled one is no oracle: it does not converge to the implicit one (suite `
 
 import json
 import os
-import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import pytest
 import torch
 from benchmarks.hypergradients import cora_hypergradient
 from benchmarks.measurements import Recorder
 from benchmarks.peak_memory import MEASURABLE
+from benchmarks.solves import solves
+from benchmarks.turns import TIMED, in_turn
 from pytest_benchmark.fixture import BenchmarkFixture
 from table import load_task
-from threadpoolctl import threadpool_limits
 
-pytestmark = pytest.mark.benchmark(timer=time.process_time)
-WHAT = "hypergradient on Cora, beside 500 unrolled steps"
+pytestmark = TIMED
+WHAT, REFERENCE = "hypergradient on Cora", "500 unrolled steps"
 ROUNDS = 5
 
 
@@ -41,25 +39,24 @@ def peak(kind: str) -> float:
 def test_implicit_beside_unrolled(benchmark: BenchmarkFixture, record: Recorder):
     nodes = len(load_task("cora").train)
     implicit, unrolled = cora_hypergradient("implicit"), cora_hypergradient("unrolled")
-    compared: list[float] = []
-
-    def compare() -> None:
-        """Called before each round of ours, so that both meet the same machine."""
-        begin = time.process_time()
-        unrolled()
-        compared.append(time.process_time() - begin)
-
-    with threadpool_limits(1):
-        found = benchmark.pedantic(implicit, setup=compare, rounds=ROUNDS, warmup_rounds=1)
-    assert torch.isfinite(found).all()
-    seconds = benchmark.stats.stats.median
-    record(WHAT, nodes, lapbench=seconds, comparator=statistics.median(compared), target=20)
+    turns = in_turn(benchmark, implicit, unrolled, ROUNDS)
+    assert torch.isfinite(turns.found).all()
+    record(
+        WHAT,
+        nodes,
+        lapbench=turns.seconds,
+        reference=REFERENCE,
+        compared=turns.reference_seconds,
+        target=20,
+        **solves(implicit),
+    )
     if MEASURABLE:
         record(
             f"memory of the {WHAT}",
             nodes,
-            lapbench=peak("implicit"),
-            comparator=peak("unrolled"),
+            lapbench=[peak("implicit")],
+            reference=REFERENCE,
+            compared=[peak("unrolled")],
             target=40,
             unit="MB",
         )

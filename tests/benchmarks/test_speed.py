@@ -5,12 +5,11 @@ A target that is missed shows in the table and fails nothing; a wrong answer fai
 
 import json
 import os
-import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -18,27 +17,20 @@ import pytest
 from benchmarks.measurements import Recorder
 from benchmarks.peak_memory import MEASURABLE
 from benchmarks.steps import (
-    Problem,
+    TIES,
     Step,
+    assert_same_rows,
     class_problem,
-    conjugate_gradients,
     lapbench_step,
     scipy_step,
     share_between_classes,
 )
+from benchmarks.turns import TIMED, in_turn
+from benchmarks.with_scipy import conjugate_gradients
 from pytest_benchmark.fixture import BenchmarkFixture
-from threadpoolctl import threadpool_limits
 
-pytestmark = pytest.mark.benchmark(timer=time.process_time)
-STEP = "forward and backward"
-TIES = 1e-3  # share of nodes; in float32 two candidates for the last neighbour can be equally far
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """CPU time sums over threads: more than one would flatter whoever has fewer."""
-    with threadpool_limits(1):
-        yield
+pytestmark = TIMED
+STEP = "step, forward and backward"
 
 
 @pytest.fixture(scope="module")
@@ -51,27 +43,22 @@ def _warm() -> None:
 def assert_same_answer(
     found: Step, expected: Step, tolerance: float = 1e-4, ties: float = 0.0
 ) -> None:
-    """Graph, u and gradient agree at every node, but for a share of ties.
-
-    Otherwise a ratio of times would compare unequal work. An error is relative to the root mean
-    square over nodes.
-    """
+    """Graph, u and gradient agree at every node, but for a share of ties."""
     edges = [
         set(zip(*np.sort(step.edges, axis=0).tolist(), strict=True)) for step in (found, expected)
     ]
     assert len(edges[0] ^ edges[1]) <= ties * len(edges[1])
-    for name in ("values", "gradient"):
-        answer, truth = getattr(found, name), getattr(expected, name)
-        errors = np.linalg.norm(answer - truth, axis=1)
-        wrong = ~(errors <= tolerance * np.sqrt((truth**2).sum(axis=1).mean()))
-        assert wrong.mean() <= ties, f"{name} differ at {wrong.sum()} nodes, by {errors.max():.1e}"
+    assert_same_rows("values", found.values, expected.values, tolerance, ties)
+    assert_same_rows("gradients", found.gradient, expected.gradient, tolerance, ties)
 
 
-def cpu_seconds(step: Callable[[Problem], Step], problem: Problem) -> tuple[float, Step]:
-    """How long a step takes, and what it finds."""
-    begin = time.process_time()
-    found = step(problem)
-    return time.process_time() - begin, found
+def about(step: Step) -> dict[str, Any]:
+    """What the time of a step depends on."""
+    return {
+        "between_classes": share_between_classes(step.edges),
+        "iterations": step.iterations,
+        "residual": step.residual,
+    }
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-8), (np.float32, 1e-4)])
@@ -96,24 +83,17 @@ def test_step_beside_scipy(
     target: float,
 ):
     problem = class_problem(nodes)
-    compared: list[tuple[float, Step]] = []
-
-    def compare() -> None:
-        """Called before each round of ours, so that both meet the same machine."""
-        if len(compared) < comparator_rounds:
-            compared.append(cpu_seconds(scipy_step, problem))
-
-    found = benchmark.pedantic(
-        lapbench_step, [problem], setup=compare, rounds=rounds, warmup_rounds=1
-    )
-    assert_same_answer(found, compared[-1][1], ties=TIES)
+    ours, reference = partial(lapbench_step, problem), partial(scipy_step, problem)
+    turns = in_turn(benchmark, ours, reference, rounds, comparator_rounds)
+    assert_same_answer(turns.found, turns.expected, ties=TIES)
     record(
         STEP,
         nodes,
-        between_classes=share_between_classes(found.edges),
-        lapbench=benchmark.stats.stats.median,
-        comparator=statistics.median(seconds for seconds, _ in compared),
+        lapbench=turns.seconds,
+        reference="scikit-learn, SciPy",
+        compared=turns.reference_seconds,
         target=target,
+        **about(turns.found),
     )
 
 
@@ -122,9 +102,7 @@ def test_step_at_20_000_nodes(benchmark: BenchmarkFixture, record: Recorder):
     problem = class_problem(20_000)
     found = benchmark.pedantic(lapbench_step, [problem], rounds=3, warmup_rounds=1)
     assert_same_answer(found, scipy_step(problem, conjugate_gradients), ties=TIES)
-    share = share_between_classes(found.edges)
-    seconds = benchmark.stats.stats.median
-    record(STEP, 20_000, between_classes=share, lapbench=seconds, target=3.5)
+    record(STEP, 20_000, lapbench=benchmark.stats.stats.data, target=3.5, **about(found))
 
 
 @pytest.mark.usefixtures("_warm")
@@ -132,22 +110,20 @@ def test_step_at_20_000_nodes(benchmark: BenchmarkFixture, record: Recorder):
 def test_step_at_70_000_nodes(benchmark: BenchmarkFixture, record: Recorder):
     found = benchmark.pedantic(lapbench_step, [class_problem(70_000)])
     assert np.isfinite(found.gradient).all()
-    share = share_between_classes(found.edges)
-    seconds = benchmark.stats.stats.median
-    record(STEP, 70_000, between_classes=share, lapbench=seconds, target=45)
+    record(STEP, 70_000, lapbench=benchmark.stats.stats.data, target=45, **about(found))
     if MEASURABLE:
         command = [sys.executable, "-m", "benchmarks.peak_memory", "70000"]
         environment, tests = os.environ | {"OMP_NUM_THREADS": "1"}, Path(__file__).parent.parent
         output = subprocess.run(
             command, env=environment, cwd=tests, check=True, capture_output=True, text=True
         )
+        peaks, share = json.loads(output.stdout), share_between_classes(found.edges)
         for what, limit in [("step", 1500), ("weight gradient", 300)]:
-            peak = json.loads(output.stdout)[what] / 1e6
             record(
                 f"memory of the {what}",
                 70_000,
+                lapbench=[peaks[what] / 1e6],
                 between_classes=share,
-                lapbench=peak,
                 target=limit,
                 unit="MB",
             )

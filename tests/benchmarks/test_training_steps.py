@@ -1,7 +1,5 @@
 """Cost of a training step of every method, in steps of softmax taken in turn with them."""
 
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,6 +7,8 @@ from typing import Any
 import pytest
 import torch
 from benchmarks.measurements import Recorder
+from benchmarks.solves import solves
+from benchmarks.turns import TIMED, in_turn
 from pytest_benchmark.fixture import BenchmarkFixture
 from table import METHODS, method, small_cell
 
@@ -16,8 +16,8 @@ from lapbench.cells import Component
 from lapbench.methods._budget import Budget
 from lapbench.train import Recipe, make_optimizer, take_step
 
-pytestmark = pytest.mark.benchmark(timer=time.process_time)
-ROUNDS = 15
+pytestmark = TIMED
+ROUNDS, WARM_UP, BATCH = 12, 3, 200
 TARGETS = {("sparse_manifold", "intrinsic alone"): 3.3, ("sparse_manifold", "both"): 4.5}
 CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("sparse_manifold", "intrinsic alone", {"gamma_hamming": 0.0}),
@@ -27,7 +27,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
 
 
 def training_step(name: str, **options: Any) -> Callable[[], float]:
-    """A step on a batch of 200 digits with the small CNN, in the last phase, and its CPU time."""
+    """A step on a batch of 200 digits with the small CNN, in the last phase."""
     cell = replace(
         small_cell("softmax"),
         dataset=Component("digits", {}),
@@ -42,19 +42,18 @@ def training_step(name: str, **options: Any) -> Callable[[], float]:
     held_out = model.start_epoch(task, cell.seeds.stream("base", 1))
     optimizer = make_optimizer(phase.parameters, phase.budget)
     rows = torch.arange(len(task.train))
-    rows = rows[~torch.isin(rows, held_out)][:200]
+    rows = rows[~torch.isin(rows, held_out)][:BATCH]
     recipe = Recipe(cell.method.create_terms())
+    x, y = task.train.x[rows], task.train.y[rows]
     model.train()
-
-    def step() -> float:
-        start = time.process_time()
-        take_step(model, optimizer, task.train.x[rows], task.train.y[rows], recipe, 0.5)
-        return time.process_time() - start
-
-    return step
+    return lambda: take_step(model, optimizer, x, y, recipe, 0.5)
 
 
-@pytest.mark.parametrize(("name", "variant", "options"), CASES)
+@pytest.mark.parametrize(
+    ("name", "variant", "options"),
+    CASES,
+    ids=[f"{name} {variant}".strip() for name, variant, _ in CASES],
+)
 def test_cost_of_a_step(
     benchmark: BenchmarkFixture,
     record: Recorder,
@@ -63,12 +62,14 @@ def test_cost_of_a_step(
     options: dict[str, Any],
 ):
     step, softmax = training_step(name, **options), training_step("softmax")
-    ratios = [step() / softmax() for _ in range(ROUNDS)][3:]
-    benchmark.pedantic(step, rounds=3)
+    turns = in_turn(benchmark, step, softmax, ROUNDS, warm_up=WARM_UP)
     record(
-        " ".join(["step of", name, variant]).strip(),
-        200,
-        lapbench=statistics.median(ratios),
+        " ".join(["training step of", name, variant]).strip(),
+        BATCH,
+        lapbench=turns.seconds,
+        reference="step of softmax",
+        compared=turns.reference_seconds,
+        is_cost=True,
         target=TARGETS.get((name, variant)),
-        unit="softmax steps",
+        **solves(step),
     )

@@ -1,0 +1,69 @@
+"""Cost of a step of every attack, in gradients of the same model taken in turn with it."""
+
+import pytest
+import torch
+from attack_table import CASES
+from benchmarks.measurements import Recorder
+from benchmarks.turns import TIMED, in_turn
+from pytest_benchmark.fixture import BenchmarkFixture
+from test_attack_passes import PERTURBATIONS, attacked_cell
+from test_methods import trained
+
+from lapbench.attacks._protocol import Attack
+from lapbench.attacks._target import Target
+from lapbench.cells import Component
+from lapbench.datasets._task import Split
+from lapbench.discovery import names
+
+pytestmark = TIMED
+ROUNDS, BATCH, GRADIENTS = 5, 100, 5
+ALL = CASES | PERTURBATIONS
+FIRST = {name: case for case, (name, _) in reversed(ALL.items())}
+"""A case of every attack."""
+
+
+def attacked(case: str) -> tuple[Attack, Target, Split]:
+    """An attack, a briefly trained model, and a batch with the classes that it predicts."""
+    name, options = ALL[case]
+    model, task, _ = trained(attacked_cell(case))
+    target = Target(model, task, attacked_cell(case).seeds, sources=lambda _: model)
+    x = task.test.x if task.nodes_only else task.test.x[:BATCH]
+    with torch.no_grad():
+        y = model(x).argmax(dim=1)
+    return Component(name, options).create("attacks"), target, Split(x, y)
+
+
+def test_every_attack_has_a_line():
+    assert set(FIRST) == set(names("attacks")), "tests/attack_table.py wants a case of each"
+
+
+@pytest.mark.parametrize("name", sorted(FIRST))
+def test_cost_of_an_attack_step(benchmark: BenchmarkFixture, record: Recorder, name: str):
+    """A step is a prediction or a gradient; an attack that does other work is taken as a whole."""
+    attack, target, batch = attacked(FIRST[name])
+    moved = batch.x + 1e-3 * torch.randn_like(batch.x)  # no prediction is known from training
+
+    def run() -> None:
+        torch.manual_seed(0)
+        for _ in attack.perturb(target, batch.x, batch.y):
+            pass
+
+    def differentiate() -> None:
+        for _ in range(GRADIENTS):
+            target.gradient(moved, batch.y)
+
+    before = sum(target.spent())
+    run()
+    passes = sum(target.spent()) - before
+    turns = in_turn(benchmark, run, differentiate, ROUNDS)
+    whole = not passes or attack.passes(target.task.num_classes).seconds > 0
+    steps = 1 if whole else passes
+    record(
+        f"{name}, whole" if whole else f"step of {name}",
+        len(batch),
+        lapbench=[seconds / steps for seconds in turns.seconds],
+        reference="gradient of its model",
+        compared=[seconds / GRADIENTS for seconds in turns.reference_seconds],
+        is_cost=True,
+        iterations=passes or None,
+    )
