@@ -61,7 +61,7 @@ KINDS = {
     "first_epoch_loss": Kind(
         "none",
         0,
-        share=0.05,
+        share=0.01,
         why="training differs from its first epoch on: learning rate, order of batches, "
         "initialisation or data",
     ),
