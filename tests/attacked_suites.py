@@ -8,10 +8,10 @@ from typing import Any
 from composed import suite
 from rich.console import Console
 
+from lapbench.execution import Execution, run_cells
 from lapbench.job import Job, prepare
 from lapbench.progress import Progress
 from lapbench.records import Record
-from lapbench.runner import run_cells
 
 FGSM = '[[robustness.attacks]]\nname = "fgsm"\nepsilons = [0.1, 0.3]\n'
 TRANSFER = '[[robustness.attacks]]\nname = "transfer"\nepsilons = [0.1, 0.3]\nsteps = [3]\n'
@@ -25,12 +25,12 @@ def attacked(
     return suite(folder, list(methods), after=table)
 
 
-def run(path: Path, results: Path, jobs: int = 1, **options: Any) -> Job:
+def run(path: Path, results: Path, jobs: int = 0, **options: Any) -> Job:
     """Run what is missing, and write no report."""
     job = prepare(path, results=results, **options)
     job.folder.write_plan(job.plan)
     progress = Progress(Console(file=io.StringIO()), len(job.missing))
-    run_cells(job.missing, job.folder, progress, jobs)
+    run_cells(job.missing, job.folder, progress, Execution(jobs))
     return job
 
 

@@ -14,7 +14,7 @@ from table import BUDGET, small_cell
 from torch import Tensor
 
 import lapbench
-from lapbench import execute, memory, train
+from lapbench import attempt, memory, train
 from lapbench.adversarial import PGD
 from lapbench.cells import Cell, Component, Method
 from lapbench.memory import is_measurable, peak_bytes, step_memory
@@ -146,7 +146,7 @@ def test_measuring_changes_nothing_else(
     several_methods: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     lapbench.run(several_methods, results=tmp_path / "with")
-    monkeypatch.setattr(execute, "step_memory", lambda *_: (None, None))
+    monkeypatch.setattr(attempt, "step_memory", lambda *_: (None, None))
     lapbench.run(several_methods, results=tmp_path / "without")
     assert comparable(tmp_path / "with") == comparable(tmp_path / "without")
     first, second = (ResultsFolder(tmp_path / name) for name in ("with", "without"))

@@ -1,8 +1,6 @@
 """Runs with attacks: sources come first, failures are records, processes change nothing."""
 
 import sys
-from collections.abc import Callable
-from concurrent.futures import BrokenExecutor, Future
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +10,9 @@ from click.testing import CliRunner
 from running import comparable
 
 from lapbench import discovery
-from lapbench import parallel as parallel_module
 from lapbench.cli import main
 from lapbench.errors import LapbenchError
 from lapbench.job import Job, prepare
-from lapbench.records import Record
 
 
 @pytest.fixture(scope="module")
@@ -130,40 +126,6 @@ def test_failed_source_fails_the_attack_and_the_command(
     assert "0 of 2 cells would run" in kept.output
     again = CliRunner().invoke(main, [*arguments, "--dry-run"])
     assert "2 of 2 cells would run" in again.output
-
-
-class _Breaking:
-    """A pool whose process dies under its first cell, so that it takes no second one."""
-
-    count = 0
-
-    def __init__(self, *_: object, **__: object) -> None:
-        type(self).count += 1
-        self.breaks = self.count == 1
-        self.submitted = 0
-
-    def submit(self, work: Callable[..., Record], *arguments: object) -> "Future[Record]":
-        self.submitted += 1
-        future: Future[Record] = Future()
-        if self.breaks and self.submitted == 2:
-            raise BrokenExecutor
-        if self.breaks:
-            future.set_exception(BrokenExecutor())
-        else:
-            future.set_result(work(*arguments))
-        return future
-
-    def shutdown(self, **_: object) -> None:
-        pass
-
-
-def test_cell_that_a_broken_pool_refuses_runs_in_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(parallel_module, "ProcessPoolExecutor", _Breaking)
-    path = attacked(tmp_path, ["gll", "softmax", "svm"], table="")
-    job = run(path, tmp_path / "results", jobs=2)
-    assert len(job.folder.list_keys()) == 3
 
 
 DYING = '''
