@@ -61,6 +61,7 @@ class _Training:
             "arrays": arrays,
             "seconds": self.seconds,
             "epochs": dict(self.clock.epochs),
+            "cold": self.clock.cold,
         } | {name: getattr(self.clock, name) for name in _CLOCK}
 
     def resume(self, state: State) -> None:
@@ -68,6 +69,7 @@ class _Training:
         self.arrays.update({name: array.numpy() for name, array in state["arrays"].items()})
         self.seconds = state["seconds"]
         self.clock.epochs.update(state["epochs"])
+        self.clock.cold = state["cold"]
         for text in state["warnings"]:
             warnings.warn(text, stacklevel=2)
         for name in _CLOCK:

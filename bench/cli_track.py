@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from lapbench.cli_errors import explained_errors
+from lapbench.cli_run import names
 
 _REGRESSION = 1
 
@@ -96,5 +97,4 @@ def history(folder: Path, output: Path | None, metrics: str | None) -> None:
         from lapbench.history import write_history
         from lapbench.terminal_history import print_history
 
-        wanted = [name.strip() for name in (metrics or "").split(",") if name.strip()]
-        print_history(write_history(folder, output, wanted))
+        print_history(write_history(folder, output, names(metrics)))

@@ -2,6 +2,8 @@
 
 import logging
 import socket
+import time
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -35,13 +37,16 @@ def connect(address: str, folder: ResultsFolder, limits: Limits) -> Iterator[tup
     """
     try:
         from distributed import Client, KilledWorker
+        from distributed.comm.addressing import get_address_host_port
     except ImportError as error:
         raise ClusterError(
             "executor: needs dask.distributed; install it with pip install 'lapbench[dask]'"
         ) from error
     # What happens is said in one sentence, not in a traceback of every lost connection.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
+        get_address_host_port(address)  # A client that refuses an address hangs when it is deleted.
         client = Client(address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ClusterError(
@@ -54,6 +59,8 @@ def connect(address: str, folder: ResultsFolder, limits: Limits) -> Iterator[tup
         "same command with its address continues"
     )
 
+    began, said = time.monotonic(), list[bool]()
+
     def submit(planned: PlannedCell) -> "Future[Record | None]":
         found: Future[Record | None] = Future()
         remote = executor.submit(_run_on_worker, planned, shared, limits)
@@ -62,9 +69,18 @@ def connect(address: str, folder: ResultsFolder, limits: Limits) -> Iterator[tup
 
     def slots() -> int:
         try:
-            return sum(client.nthreads().values())
+            found: int = sum(client.nthreads().values())
         except OSError as error:
             raise lost from error
+        if not found and time.monotonic() - began > _PATIENCE and not said:
+            said.append(True)
+            warnings.warn(
+                f"the scheduler at {address} has no worker; the run waits for one: start it with "
+                f"`dask worker {address} --nthreads 1`",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        return found
 
     with client:
         executor = client.get_executor(pure=False)

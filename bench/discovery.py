@@ -4,6 +4,8 @@ import ast
 import difflib
 import importlib
 import inspect
+import sys
+from functools import cache
 from importlib import metadata, resources
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -111,6 +113,12 @@ def _module_name(name: str, kind: str) -> str:
 
 
 def _plugins(kind: str) -> dict[str, metadata.EntryPoint]:
+    return _plugins_on(tuple(sys.path), kind)
+
+
+@cache
+def _plugins_on(_: tuple[str, ...], kind: str) -> dict[str, metadata.EntryPoint]:
+    """Return the plug-ins of a search path; it takes a while, and each cell asks several times."""
     return {point.name: point for point in metadata.entry_points(group=f"lapbench.{kind}")}
 
 

@@ -41,7 +41,7 @@ def run_cell(planned: PlannedCell, folder: ResultsFolder, watch: Watch = NOBODY)
             folder.write_arrays(planned.key, outcome.arrays)
         folder.write_record(outcome.record)
         if outcome.record.is_final:
-            Checkpoints(folder, planned.key).delete()
+            Checkpoints(folder, planned.key, planned.cell).delete()
         return outcome.record
 
 
@@ -59,13 +59,22 @@ def failed_record(planned: PlannedCell, reason: str) -> Record:
     )
 
 
+def store_failure(planned: PlannedCell, folder: ResultsFolder, reason: str) -> Record:
+    """Store that a cell failed, unless it is finished meanwhile; return the record that counts."""
+    record = folder.find_final(planned.key)
+    if record is None:
+        record = failed_record(planned, reason)
+        folder.write_record(record)
+    return record
+
+
 def execute(planned: PlannedCell, folder: ResultsFolder, watch: Watch = NOBODY) -> Outcome:
     """Run a cell and return what came of it; an exception becomes a failed record.
 
-    Only KeyboardInterrupt and SystemExit pass. The folder lends models of other cells and
+    Only KeyboardInterrupt passes. The folder lends models of other cells and
     pretrained backbones, and keeps the latter, and checkpoints.
     """
-    checkpoints = Checkpoints(folder, planned.key)
+    checkpoints = Checkpoints(folder, planned.key, planned.cell)
     record = replace(failed_record(planned, ""), reason=None)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -74,7 +83,7 @@ def execute(planned: PlannedCell, folder: ResultsFolder, watch: Watch = NOBODY) 
                 outcome = attempt(planned.cell, record, folder, checkpoints, caught, watch)
         except (DivergedError, NonFiniteError) as error:
             outcome = Outcome(replace(record, status="diverged", reason=str(error)))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             reason = f"{type(error).__name__}: {error}{_memory_limit(error)}"
             lines = traceback.format_exc()
             outcome = Outcome(replace(record, status="failed", reason=reason, traceback=lines))
@@ -82,9 +91,9 @@ def execute(planned: PlannedCell, folder: ResultsFolder, watch: Watch = NOBODY) 
     return replace(outcome, record=replace(outcome.record, warnings=distinct))
 
 
-def _memory_limit(error: Exception) -> str:
+def _memory_limit(error: BaseException) -> str:
     """Return the memory limit of this process in words where it is what an error is about."""
-    lacks_memory = isinstance(error, MemoryError) or "allocate memory" in str(error)
+    lacks_memory = isinstance(error, MemoryError) or any(part in str(error) for part in _NO_MEMORY)
     if not lacks_memory or sys.platform != "linux":
         return ""
     import resource
@@ -93,6 +102,10 @@ def _memory_limit(error: Exception) -> str:
     if limit == resource.RLIM_INFINITY:
         return ""
     return f" (the memory limit of a cell is {limit / 1e9:.3g} GB; give it more with --memory)"
+
+
+_NO_MEMORY = ("allocate memory", "Failed to allocate", "can't start new thread")
+"""What torch and Python say where the system gives no memory on the CPU."""
 
 
 @contextmanager

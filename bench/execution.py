@@ -52,6 +52,9 @@ class Execution:
                 "jobs: received 0, which runs cells in this process; a timeout, a memory limit or "
                 "an executor needs processes of their own: give 1 or more"
             )
+        for name, limit in (("timeout", self.limits.seconds), ("memory", self.limits.memory)):
+            if limit is not None and limit <= 0:
+                raise ExecutionError(f"{name}: received {limit:g}; accepted is a number above 0")
         if self.limits.memory and not self.executor and sys.platform != "linux":
             raise ExecutionError(
                 f"memory: received a limit on {sys.platform}; only Linux holds a process to one: "

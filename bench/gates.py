@@ -1,5 +1,6 @@
 """Limits of a comparison that a user gives: ``accuracy:-1pt``, ``step_ratio:50%``."""
 
+import math
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -56,8 +57,9 @@ def _with_limit(text: str, kind: Kind, limit: str) -> Kind:
     if sign and (sign == "-") != falls:
         raise _refused(text, f"what is worse is that it {'falls' if falls else 'grows'}")
     if unit == "pt":
-        return replace(kind, share=0.0, least=number / 100)
-    return replace(kind, share=number - 1 if unit == "x" else number / 100, least=0.0)
+        return replace(kind, share=0.0, least=number / 100, most=math.inf)
+    share = number - 1 if unit == "x" else number / 100
+    return replace(kind, share=share, least=0.0, most=math.inf)
 
 
 def check_measured(gates: Collection[str], measured: Collection[str]) -> None:

@@ -1,6 +1,7 @@
 """The training gradient of a method beside finite differences."""
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from statistics import median
@@ -31,12 +32,16 @@ def gradient_error(cell: Cell, task: Task) -> float | None:
     draws of samples and weights, and on nothing that was trained, so that it is the same on every
     machine but for rounding.
 
-    None where nothing is trained.
+    None where nothing is trained, or where it is no number, which is a warning.
     """
     model = cell.build_model(_double(task)).double().to(cell.device)
     phases = [phase for phase, *_ in distinct_phases(model, cell.budget)]
     errors = [_phase_error(cell, _double(task), model, phase) for phase in phases]
-    return max((error for error in errors if error is not None), default=None)
+    largest = max((error for error in errors if error is not None), default=None)
+    if largest is not None and not math.isfinite(largest):
+        warnings.warn(f"the error of the gradient is {largest}", RuntimeWarning, stacklevel=2)
+        return None
+    return largest
 
 
 def _double(task: Task) -> Task:
@@ -64,7 +69,8 @@ def _phase_error(cell: Cell, task: Task, model: Model, phase: Phase) -> float | 
         shape = (_DIRECTIONS, len(gradient))
         random = torch.randn(shape, generator=drawn, dtype=torch.float64).to(gradient.device)
         directions = [d / d.norm() for d in (gradient, *random) if bool(d.any())]
-        return median(_error(loss, parameters, gradient, unit) for unit in directions)
+        errors = [_error(loss, parameters, gradient, unit) for unit in directions]
+        return median(errors) if all(map(math.isfinite, errors)) else math.inf
 
 
 @torch.no_grad()

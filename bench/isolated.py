@@ -2,18 +2,19 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import process
+from multiprocessing import process, resource_tracker
 
 from loky import ProcessPoolExecutor
 
 from lapbench.claims import noting
-from lapbench.execute import failed_record, run_cell
+from lapbench.execute import run_cell, store_failure
 from lapbench.records import PlannedCell, Record, ResultsFolder
 
 _LOOK_FOR_PARENT = 1.0
@@ -55,13 +56,12 @@ def run_isolated(planned: PlannedCell, folder: ResultsFolder, limits: Limits) ->
         stop_process()
         raise ProcessDiedError(str(error)) from error
     stop_process()
-    record = failed_record(
+    return store_failure(
         planned,
+        folder,
         f"timeout: it took more than {limits.seconds:g} s and was stopped; the next run continues "
         "from its last checkpoint; give it more with --timeout",
     )
-    folder.write_record(record)
-    return record
 
 
 def stop_process() -> None:
@@ -80,12 +80,20 @@ def stop_all() -> None:
 def _pool() -> ProcessPoolExecutor:
     """Return the process of this thread, with lapbench loaded."""
     if threading.get_ident() not in _pools:
+        _block_interrupts()
         # Workers of dask are daemons, which may have no children; these die with their parent.
         process.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
         pool = ProcessPoolExecutor(1, initializer=_begin, initargs=(os.getpid(),))
         _pools[threading.get_ident()] = pool
         pool.submit(int).result()
     return _pools[threading.get_ident()]
+
+
+def _block_interrupts() -> None:
+    """Keep Ctrl-C from this thread, and so from what it starts, already while that starts."""
+    if sys.platform != "win32":
+        resource_tracker.ensure_running()  # else loky does it later, and it lifts the block
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _begin(parent: int) -> None:
@@ -114,7 +122,8 @@ def _at_most(memory: int | None) -> Iterator[None]:
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (memory, before[1]))
+    most = memory if before[1] == resource.RLIM_INFINITY else min(memory, before[1])
+    resource.setrlimit(resource.RLIMIT_DATA, (most, before[1]))
     try:
         yield
     finally:

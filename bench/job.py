@@ -43,8 +43,8 @@ class Job:
                 run_cells(self.missing, self.folder, progress, execution)
         except OSError as error:
             raise OSError(
-                f"{error}; what is finished is kept: give {self.folder.path} space and the right "
-                "to write, and the same command continues"
+                f"{error}; what is finished is kept: when {self.folder.path} has space and can be "
+                "written, the same command continues"
             ) from error
         return write_report(self.folder.path)
 

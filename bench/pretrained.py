@@ -78,7 +78,7 @@ def load_or_pretrain(
             return found
         backbone = _build_backbone(cell, task)
         mixed = cell.precision == "mixed"
-        checkpoints = Checkpoints(folder, name)
+        checkpoints = Checkpoints(folder, name, cell)
         saved, save = checkpoints.read(), checkpoints.save
         losses = pretrain(backbone, task, simclr, cell.seeds, mixed, on_epoch, saved, save)
         state = {part: value.cpu() for part, value in backbone.state_dict().items()}

@@ -10,6 +10,9 @@ from rich.progress import Progress as Bars
 from lapbench.cells import Cell
 from lapbench.records import PlannedCell, Record
 
+_LONG = 1e6
+"""Seconds that a cell may take and still count for the time left."""
+
 
 class Progress:
     """A bar for all cells, one for the epochs of each that runs, and a line for each that ended."""
@@ -24,6 +27,7 @@ class Progress:
             console=console,
             disable=not console.is_terminal,
             transient=True,
+            speed_estimate_period=_LONG,
         )
         self._all = self._bars.add_task("cells", total=cells, note="")
         self._running: dict[str, TaskID] = {}

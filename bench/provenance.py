@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def provenance(device: str) -> Provenance:
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         commit=commit(),
         python=platform.python_version(),
-        packages={package: metadata.version(package) for package in PACKAGES},
+        packages=dict(_versions()),
         platform=platform.platform(),
         processor=_processor(),
         cores=os.cpu_count(),
@@ -59,8 +60,9 @@ def provenance(device: str) -> Provenance:
     )
 
 
+@cache
 def commit() -> str:
-    """Return the commit of lapbench's source, or why it is not known.
+    """Return the commit of lapbench's source when the process first asked, or why it is not known.
 
     That of the folder of the package if it runs from a checkout, else that of the current folder
     if it is one, as under tox; never the commit of somebody's own project.
@@ -83,6 +85,12 @@ def _git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
+@cache
+def _versions() -> dict[str, str]:
+    return {package: metadata.version(package) for package in PACKAGES}
+
+
+@cache
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

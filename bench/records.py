@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import field
+from io import BytesIO
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal, cast
 from uuid import uuid4
@@ -203,7 +204,10 @@ class ResultsFolder:
 
     def write_weights(self, key: str, state: dict[str, Any], place: Place = "weights") -> None:
         """Store the state of a model, trained or in training."""
-        _write(self.path / place / f"{key}.pt", lambda file: torch.save(state, file))
+        # By way of memory, as torch takes a full disk for an error of its own.
+        content = BytesIO()
+        torch.save(state, content)
+        _write(self.path / place / f"{key}.pt", lambda file: file.write(content.getbuffer()))
 
     def read_weights(self, key: str, place: Place = "weights") -> dict[str, Any]:
         """Return the state of a model, read without executing code."""

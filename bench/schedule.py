@@ -7,12 +7,17 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 
 from lapbench.claims import read_note
-from lapbench.execute import failed_record
+from lapbench.errors import LapbenchError
+from lapbench.execute import store_failure
 from lapbench.isolated import ProcessDiedError
 from lapbench.progress import Progress
 from lapbench.records import PlannedCell, Record, ResultsFolder
 
 DEATHS = 3
+_DIED = (
+    f"its process died {DEATHS} times, twice while no other cell ran, as it does when memory runs "
+    "out; try a smaller batch, or --memory, which says where"
+)
 _LOOK = 0.5
 """Seconds between two looks at what is new."""
 
@@ -86,8 +91,8 @@ def run_scheduled(
         for planned in queue.running.values():
             progress.tell(planned.key, *read_note(folder, planned.key))
         elsewhere = [_end(queue, future, folder, progress) for future in done]
-        if any(elsewhere) or not queue.running:
-            time.sleep(_LOOK if any(elsewhere) else 0)
+        if any(elsewhere) or not (done or queue.running):
+            time.sleep(_LOOK)
 
 
 def _end(
@@ -103,17 +108,14 @@ def _end(
             queue.suspects.append(planned)
             progress.leave(planned, "its process died; it runs again, alone, after the others")
             return False
-        record = failed_record(planned, _DIED)
-        folder.write_record(record)
+        record = store_failure(planned, folder, _DIED)
+    except (OSError, LapbenchError):
+        raise
+    except Exception as error:
+        record = store_failure(planned, folder, f"{type(error).__name__}: {error}")
     if record is None:
-        queue.waiting.append(planned)
+        (queue.suspects if queue.deaths[planned.key] else queue.waiting).append(planned)
         progress.leave(planned, "")
         return True
     progress.finish(record)
     return False
-
-
-_DIED = (
-    f"its process died {DEATHS} times, twice while no other cell ran, as it does when memory runs "
-    "out; try a smaller batch, or --memory, which says where"
-)

@@ -67,6 +67,7 @@ class StepClock:
         step_seconds: of each timed step.
         softmax_step_seconds: of the step of softmax after it.
         epochs: of each phase.
+        cold: whether the last pair had none before it in its epoch.
 
     """
 
@@ -82,7 +83,7 @@ class StepClock:
         if not task.nodes_only:
             known = task.train.y >= 0
         self._x, self._y = task.train.x[known], task.train.y[known]
-        self._size, self._cold = 0, False
+        self._size, self.cold = 0, False
         self._epoch: list[tuple[float, float]] = []
         self.epochs: Counter[str] = Counter()
         self.phases: list[str] = []
@@ -110,12 +111,12 @@ class StepClock:
     def end_epoch(self, phase: str) -> None:
         """Close an epoch; its first pair warmed up, if there are others, here or in the next."""
         warm = self._epoch[1:] or self._epoch
-        if self.epochs[phase] == 1 and self.phases[-1] == phase and self._cold:
+        if self.epochs[phase] == 1 and self.phases[-1] == phase and self.cold:
             del self.phases[-1], self.step_seconds[-1], self.softmax_step_seconds[-1]
         self.phases += [phase] * len(warm)
         self.step_seconds += [own for own, _ in warm]
         self.softmax_step_seconds += [softmax for _, softmax in warm]
-        self._cold = len(self._epoch) == 1
+        self.cold = len(self._epoch) == 1
         self.epochs[phase] += 1
         self._epoch = []
 
@@ -150,7 +151,7 @@ class StageTimes:
 
 
 def time_stages(
-    model: Model, task: Task, device: str, reference: Callable[[], object] = lambda: None
+    model: Model, task: Task, device: str, reference: Callable[[], object]
 ) -> StageTimes:
     """Time each stage of a pass over the training samples, and before each pass a reference.
 
@@ -179,9 +180,10 @@ def time_stages(
 
 
 def _stage_seconds(stage: Callable[[], T], device: str) -> tuple[float, T]:
-    start = _stage_clock(device)
+    clock = step_clock(device, threads=1)
+    start = clock()
     returned = stage()
-    return _stage_clock(device) - start, returned
+    return clock() - start, returned
 
 
 def softmax_pass(cell: Cell, task: Task) -> Callable[[], None]:
@@ -201,10 +203,6 @@ def _no_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def _stage_clock(device: str) -> float:
-    return time.process_time() if device == "cpu" else _wall_clock(device)
 
 
 def _wall_clock(device: str) -> float:

@@ -195,7 +195,8 @@ class GLLModel(Model):
         return {"base_rows": self.base_rows}
 
     def resume(self, progress: dict[str, Any]) -> None:
-        self.base_rows = progress["base_rows"]
+        rows: Tensor | None = progress["base_rows"]
+        self.base_rows = None if rows is None else rows.to(self.samples.y.device)
 
     def get_extra_state(self) -> dict[str, Tensor]:
         return {"base": self.rows}

@@ -228,7 +228,8 @@ class WNLLModel(Model):
         return {"template_half": self.template_half}
 
     def resume(self, progress: dict[str, Any]) -> None:
-        self.template_half = progress["template_half"]
+        half: Tensor | None = progress["template_half"]
+        self.template_half = None if half is None else half.to(self.samples.y.device)
 
     def get_extra_state(self) -> dict[str, Tensor]:
         return self.rows

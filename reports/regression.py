@@ -107,7 +107,7 @@ def _line(kind: Kind, metric: str, old: pd.Series, new: pd.Series) -> dict[str, 
     if len(known) < len(new):
         lost = f"{len(new) - len(known)} of {len(new)} repetitions have no finite number any more"
         return _says(old, known, WORSE if kind.better else CHANGED, lost)
-    compare = {"paired": _paired, "none": _untested, "ranks": _ranked}[kind.test]
+    compare = {"paired": _paired, "each": _each, "median": _median, "ranks": _ranked}[kind.test]
     line = compare(kind, old.loc[new.index], new)
     if line["verdict"] in FAILING and kind.why:
         meaning = kind.why.format(stage=stage_name(metric), factor=f"{line['change']:.2g}")
@@ -136,12 +136,25 @@ def _paired(kind: Kind, old: pd.Series, new: pd.Series) -> dict[str, Any]:
     return _says(old, new, verdict, why) | limits | {"p": p}
 
 
-def _untested(kind: Kind, old: pd.Series, new: pd.Series) -> dict[str, Any]:
-    typical = pd.Series.max if kind.largest else pd.Series.median
-    before, after = float(typical(old)), float(typical(new))
-    change = after - before if kind.better else float((new - old).abs().median())
-    verdict = _direction(kind, change) if kind.exceeds(change, before) else SAME
-    return _says(old, new, verdict) | {"baseline": before, "new": after, "change": change}
+def _each(kind: Kind, old: pd.Series, new: pd.Series) -> dict[str, Any]:
+    """Return what the repetition that changed most says, one for the worse before all others."""
+    change = new - old
+    beyond = [i for i in change.index if kind.exceeds(float(change[i]), float(old[i]))]
+    if not beyond:
+        return _says(old, new, SAME)
+    worse = [i for i in beyond if _direction(kind, float(change[i])) != BETTER]
+    most = max(worse or beyond, key=lambda i: abs(float(change[i])))
+    where = f"in {len(worse or beyond)} of {len(new)} repetitions; here that which changed most"
+    numbers = {"baseline": float(old[most]), "new": float(new[most]), "change": float(change[most])}
+    return _says(old, new, _direction(kind, float(change[most])), where) | numbers
+
+
+def _median(kind: Kind, old: pd.Series, new: pd.Series) -> dict[str, Any]:
+    before, after = float(old.median()), float(new.median())
+    numbers = {"baseline": before, "new": after, "change": after - before}
+    exceeds = kind.exceeds(after - before, before)
+    verdict = _direction(kind, after - before) if exceeds else SAME
+    return _says(old, new, verdict) | numbers
 
 
 def _ranked(kind: Kind, old: pd.Series, new: pd.Series) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from lapbench.reports.regression import BETTER, CHANGED, ROW, UNDECIDED, WORSE, 
 
 CELLS, DATA = "cells", "data"
 _SHOWN = 100
-_LOSS = {"ok": 0, "skipped": 1, "diverged": 1, "failed": 2, "refused": 2}
-_UNKNOWN = ("not run", "not planned")
+_LOSS = {"ok": 0, "skipped": 1, "diverged": 1, "failed": 2, "refused": 2, "not run": 2}
 _UNATTACKED = {"attack": "", "norm": "", "parameter": "", "level": 0.0}
 
 
@@ -18,8 +17,9 @@ def compare_cells(baseline: pd.DataFrame, results: pd.DataFrame) -> pd.DataFrame
     """Return a line for every row of the baseline whose cells did not end as they did there.
 
     It is worse where a repetition ended worse (failed and refused are worse than diverged and
-    skipped, which are worse than ok), or the row is missing; not enough samples where one did not
-    run, or its record of the baseline cannot be read; else better. The numbers are those of
+    skipped, which are worse than ok; not run is as failed, as nothing was checked then), or the row
+    is missing; changed where a repetition is not planned any more; not enough samples where that of
+    the baseline did not run or cannot be read; else better. The numbers are those of
     repetitions that are ok. Columns are those of
     :func:`lapbench.reports.regression.compare_numbers`.
 
@@ -61,15 +61,14 @@ def _cells_line(
 def _verdict(before: pd.DataFrame, after: pd.DataFrame) -> tuple[str, str]:
     """Return the verdict on the repetitions of a row and its reason, empty if nothing changed."""
     loss = after["status"].map(_LOSS) - before["status"].map(_LOSS)
-    unread = (before["status"] == "refused") & (after["status"] == "ok")
-    unknown = (before["status"] == "ok") & after["status"].isin(_UNKNOWN)
-    unknown_before = (before["status"] == "not run") & (after["status"] == "ok")
+    unplanned = (before["status"] == "ok") & (after["status"] == "not planned")
+    unknown = before["status"].isin(["refused", "not run"]) & (after["status"] == "ok")
     if (loss > 0).any():
         return WORSE, _describe(after[loss > 0])
+    if unplanned.any():
+        return CHANGED, _describe(after[unplanned])
     if unknown.any():
-        return UNDECIDED, _describe(after[unknown])
-    if (unread | unknown_before).any():
-        return UNDECIDED, f"in the baseline {_describe(before[unread | unknown_before])}"
+        return UNDECIDED, f"in the baseline {_describe(before[unknown])}"
     if (loss < 0).any():
         return BETTER, f"in the baseline {_describe(before[loss < 0])}"
     return "", ""

@@ -1,5 +1,6 @@
 """Which metrics are compared between two runs, and how."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,22 +14,21 @@ class Kind:
     """How the numbers of a metric are compared.
 
     Args:
-        test: "paired": the mean change over repetitions, by the paired t test; "none": medians,
-            without a test, of what equal code gives again; "ranks": the factor between medians, by
-            the rank test of Mann and Whitney.
+        test: "paired": the mean change over repetitions, by the paired t test; "each": every
+            repetition for itself, of what equal code gives again; "median": medians, without a
+            test; "ranks": the factor between medians, by the rank test of Mann and Whitney.
         better: 1 where more is better, −1 where less is, 0 where neither is.
-        share, least: a change counts beyond the larger of share · baseline and least; a factor
-            beyond 1 + share, or below 1/(1 + share).
-        largest: whether the largest number stands for all instead of their median.
+        share, least, most: a change counts beyond the larger of share · baseline and least, but
+            always beyond most; a factor beyond 1 + share, or below 1/(1 + share).
         why: what a failure says; places in braces take the stage and the factor.
 
     """
 
-    test: Literal["paired", "none", "ranks"]
+    test: Literal["paired", "each", "median", "ranks"]
     better: Literal[1, 0, -1]
     share: float = 0.0
     least: float = 0.0
-    largest: bool = False
+    most: float = math.inf
     why: str = ""
 
     def exceeds(self, change: float, baseline: float) -> bool:
@@ -36,7 +36,8 @@ class Kind:
         if self.test == "ranks":
             limit = _ROUNDING * (1 + self.share)
             return change > limit or change < 1 / limit
-        return abs(change) > _ROUNDING * max(self.share * abs(baseline), self.least)
+        margin = min(max(self.share * abs(baseline), self.least), self.most)
+        return abs(change) > _ROUNDING * margin
 
 
 KINDS = {
@@ -45,21 +46,21 @@ KINDS = {
     ACCURACY: Kind("paired", 1, least=0.03),
     "negative_log_likelihood": Kind("paired", -1, share=0.1),
     "solve_iterations": Kind(
-        "none", -1, share=0.1, least=2, why="the solver needs more iterations"
+        "each", -1, share=0.1, least=2, why="the solver needs more iterations"
     ),
     "gradient_error": Kind(
-        "none",
+        "each",
         -1,
         share=9,
         least=1e-5,
-        largest=True,
+        most=0.1,
         why="its gradient no longer agrees with finite differences",
     ),
     "step_megabytes": Kind(
-        "none", -1, share=0.25, least=2, why="a training step needs more memory"
+        "median", -1, share=0.25, least=2, why="a training step needs more memory"
     ),
     "first_epoch_loss": Kind(
-        "none",
+        "each",
         0,
         share=0.01,
         why="training differs from its first epoch on: learning rate, order of batches, "

@@ -92,7 +92,9 @@ def conclusion(lines: pd.DataFrame) -> str:
     others = lines[~lines["decides"] & lines["verdict"].isin(FAILING)]
     rest = f"; {_count(others)} that --fail-on leaves out" if len(others) else ""
     if failing.empty:
-        return f"no regression: {_count(deciding)}{rest}"
+        undecided = bool((deciding["verdict"] == UNDECIDED).any())
+        found = "no regression found" if undecided else "no regression"
+        return f"{found}: {_count(deciding)}{rest}"
     rows = [
         f"{describe_row(names)} ({', '.join(dict.fromkeys(group['metric'].map(one_line)))})"
         for names, group in failing.groupby(ROW, sort=False)

@@ -156,14 +156,14 @@ class Counting(Model):
 def test_large_tasks_are_timed_less_often(samples: int, runs: int, kept: int):
     split = Split(torch.zeros(samples, 1), torch.zeros(samples, dtype=torch.int64))
     model = Counting()
-    found = time_stages(model, Task("zeros", split, split, split, num_classes=1), "cpu")
+    found = time_stages(model, Task("zeros", split, split, split, num_classes=1), "cpu", int)
     assert (model.runs, len(found.seconds["only"])) == (runs, kept)
 
 
 def test_method_without_stages_has_no_times():
     cell = small_cell("softmax")
     task = cell.load_task()
-    found = time_stages(cell.build_model(task), task, "cpu")
+    found = time_stages(cell.build_model(task), task, "cpu", int)
     assert found.seconds == {}
     assert found.reference == []
 
