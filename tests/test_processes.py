@@ -1,7 +1,9 @@
 """Cells in processes of their own: the records are the same, and a death takes nothing along."""
 
+import signal
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -9,6 +11,7 @@ import pytest
 from faulty import epochs, install, records, run
 from running import comparable
 
+from lapbench import isolated
 from lapbench.execution import Execution, ExecutionError
 from lapbench.isolated import Limits
 
@@ -73,6 +76,20 @@ def test_no_process_stays(ran: Ran):
 def test_cells_use_one_thread_each(ran: Ran):
     threads = {line.split()[1] for line in (ran.folder / "log").read_text().splitlines()}
     assert threads == {"1"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals cannot be blocked")
+def test_ctrl_c_is_kept_from_a_process_already_while_it_starts(monkeypatch: pytest.MonkeyPatch):
+    def start(*_: object, **__: object) -> ThreadPoolExecutor:
+        blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        return ThreadPoolExecutor(1)
+
+    blocked: list[set[int]] = []
+    monkeypatch.setattr(isolated, "ProcessPoolExecutor", start)
+    monkeypatch.setattr(isolated, "_pools", {})
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(isolated._pool).result().shutdown()
+    assert [signal.SIGINT in signals for signals in blocked] == [True]
 
 
 @pytest.mark.parametrize(
