@@ -2,14 +2,13 @@
 
 import math
 import time
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from warnings import WarningMessage
 
 import numpy as np
-import torch
 
 from lapbench.arrays import label_smoothness, snapshot
 from lapbench.assess import assess_cell
@@ -23,15 +22,13 @@ from lapbench.inputs import build, load_data
 from lapbench.memory import step_memory
 from lapbench.methods._activations import count_relus
 from lapbench.methods._protocol import Model
+from lapbench.observed import Observed
 from lapbench.pretrained import load_or_pretrain
 from lapbench.records import Record, ResultsFolder
 from lapbench.sources import sources_of
 from lapbench.timing import StageTimes, StepClock, Timing, softmax_pass, time_stages
 from lapbench.train import DivergedError, Epoch, train
-from lapbench.training_state import State
 from lapbench.watch import Watch
-
-Arrays = dict[str, np.ndarray[Any, Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,42 +38,6 @@ class Outcome:
     record: Record
     state: dict[str, Any] | None = None
     arrays: dict[str, np.ndarray[Any, Any]] | None = None
-
-
-@dataclass(eq=False)
-class _Training:
-    """What is seen of a training: curves and warnings go to the record, the rest elsewhere."""
-
-    curves: dict[str, list[float | None]]
-    caught: Sequence[WarningMessage]
-    clock: StepClock
-    arrays: Arrays = field(default_factory=dict)
-    seconds: float = 0.0
-
-    def state(self) -> State:
-        arrays = {name: torch.from_numpy(array) for name, array in self.arrays.items()}
-        return {
-            "curves": self.curves,
-            "warnings": [str(warning.message) for warning in self.caught],
-            "arrays": arrays,
-            "seconds": self.seconds,
-            "epochs": dict(self.clock.epochs),
-            "cold": self.clock.cold,
-        } | {name: getattr(self.clock, name) for name in _CLOCK}
-
-    def resume(self, state: State) -> None:
-        self.curves.update(state["curves"])
-        self.arrays.update({name: array.numpy() for name, array in state["arrays"].items()})
-        self.seconds = state["seconds"]
-        self.clock.epochs.update(state["epochs"])
-        self.clock.cold = state["cold"]
-        for text in state["warnings"]:
-            warnings.warn(text, stacklevel=2)
-        for name in _CLOCK:
-            getattr(self.clock, name).extend(state[name])
-
-
-_CLOCK = ("phases", "step_seconds", "softmax_step_seconds")
 
 
 def attempt(
@@ -103,7 +64,7 @@ def attempt(
     model = build(cell, task, pretrained.state if pretrained else None)
     if isinstance(model, str):
         return Outcome(replace(record, status="skipped", reason=model))
-    training = _Training(record.curves, caught, StepClock(cell, task))
+    training = Observed(record.curves, caught, StepClock(cell, task))
     _train(cell, task, model, training, checkpoints, watch)
     if pretrained:
         record.curves["simclr_loss"] = [*pretrained.losses]
@@ -112,7 +73,8 @@ def attempt(
     stages = StageTimes({}, [], {})
     if cell.evaluation.stages:
         stages = time_stages(model, task, cell.device, softmax_pass(cell, task))
-    metrics += [Metric(name, "train", v, len(task.train)) for name, v in stages.numbers.items()]
+    numbers = stages.numbers | training.first_step
+    metrics += [Metric(name, "train", v, len(task.train)) for name, v in numbers.items()]
     found = assess_cell(
         cell, model, task, _batch_size(cell, task), sources_of(cell, folder), watch.attack
     )
@@ -135,7 +97,7 @@ def _train(
     cell: Cell,
     task: Task,
     model: Model,
-    training: _Training,
+    training: Observed,
     checkpoints: Checkpoints,
     watch: Watch,
 ) -> None:
@@ -150,7 +112,7 @@ def _train(
             training.arrays.update(snapshot(model, task, epoch))
         if epoch.number:
             training.clock.end_epoch(epoch.phase)
-            _append(training.curves, epoch)
+            training.append(epoch)
         training.seconds = time.perf_counter() - began
         watch.epoch(epoch)
 
@@ -162,7 +124,7 @@ def _train(
         _batch_size(cell, task),
         observe,
         cell.build_recipe(task),
-        training.clock.step,
+        partial(training.step, model),
         saved,
         lambda state: checkpoints.save(lambda: state() | {"seen": training.state()}),
     )
@@ -187,7 +149,7 @@ def _batch_size(cell: Cell, task: Task) -> int:
 
 
 def _timing(
-    cell: Cell, task: Task, training: _Training, stages: StageTimes, attacks: dict[str, float]
+    cell: Cell, task: Task, training: Observed, stages: StageTimes, attacks: dict[str, float]
 ) -> Timing:
     step_bytes, softmax_step_bytes = step_memory(cell, task)
     return Timing(
@@ -226,10 +188,3 @@ def _input_deviation(cell: Cell, task: Task) -> list[Metric]:
         return []
     value = float(deviation(task.train.x).mean())
     return [Metric("input_deviation", "train", value, len(task.train))]
-
-
-def _append(curves: dict[str, list[float | None]], epoch: Epoch) -> None:
-    """Add an epoch's numbers; a curve that has none for an epoch has None there."""
-    for name in dict.fromkeys([*curves, *epoch.curves]):
-        curve = curves.setdefault(name, [None] * (epoch.number - 1))
-        curve.append(epoch.curves.get(name))

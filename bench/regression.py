@@ -22,8 +22,6 @@ from lapbench.reports.regression_cells import CELLS, DATA, compare_cells, data_l
 from lapbench.reports.regression_kinds import KINDS, kind_name
 from lapbench.reports.regression_text import describe_row, shorten, worst_first
 
-_UNATTACKED = {"attack": "", "norm": "", "parameter": "", "level": 0.0, "steps": 0}
-
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
@@ -100,19 +98,11 @@ def compare(
 
 
 def _numbers(found: Collected, partners: Partners) -> pd.DataFrame:
-    """Return the tidy numbers, with the loss of the first epoch, under the names of partners."""
+    """Return the tidy numbers under the names of partners."""
     frame = tidy(found.plan, found.records, found.refused)
     own = [tuple(row) for row in frame[ROW].itertuples(index=False)]
     names = pd.DataFrame([partners.get(row, row) for row in own], columns=ROW)
-    frame = frame.assign(**names)
-    cells = frame[frame["status"] == "ok"].drop_duplicates("key")
-    losses = [_first_loss(found.records[key]) for key in cells["key"]]
-    first = cells.assign(metric="first_epoch_loss", split="train", value=losses, **_UNATTACKED)
-    return pd.concat([frame, first.dropna(subset="value")], ignore_index=True)
-
-
-def _first_loss(record: Record) -> float | None:
-    return next(iter(record.curves.get("training_loss", [])), None)
+    return frame.assign(**names)
 
 
 def _measured(frame: pd.DataFrame) -> set[str]:

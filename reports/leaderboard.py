@@ -21,7 +21,7 @@ METRICS = [
 ]
 SECONDS = ["step_seconds", "training_seconds"]
 _OF_DATA = ["input_deviation"]
-_TRACKED = ["gradient_error", "solve_iterations"]
+_TRACKED = ["gradient_error", "solve_iterations", "first_step_loss", "first_step_length"]
 TIDY = [*ROW, "metric", "mean", "ci_low", "ci_high", "cells_ok", "cells_planned"]
 
 

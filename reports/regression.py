@@ -10,7 +10,7 @@ from scipy import stats
 
 from lapbench.reports.regression_kinds import KINDS, Kind, kind_name, stage_name
 from lapbench.reports.robustness import CLEAN
-from lapbench.reports.statistics import FEWEST_SEEDS, LEVEL, describe_p, interval, paired_p
+from lapbench.reports.statistics import FEWEST_SEEDS, LEVEL, describe_p, holm, interval, paired_p
 
 ROW = ["task", "backbone", "training", "method"]
 SERIES = ["metric", "attack", "norm", "parameter", "level"]
@@ -20,6 +20,7 @@ BETTER, SAME, WORSE, CHANGED = "better", "same", "worse", "changed"
 UNDECIDED = "not enough samples"
 FAILING = (WORSE, CHANGED)
 FEWEST_RANKED = 4
+_OPEN = "open"
 
 
 def compare_numbers(
@@ -33,20 +34,23 @@ def compare_numbers(
     Columns: ``task, backbone, training, method`` and ``metric, attack, norm, parameter, level``;
     ``repetitions`` in common; ``baseline, new`` (means, or medians) and ``change``, their
     difference, but of times their factor; ``ci_low, ci_high``, its 95 % interval, and ``p``,
-    where there are such; ``verdict`` and ``why``.
+    where there are such, the interval for itself and p after correction; ``verdict`` and ``why``.
 
     * Paired metrics are worse where the two-sided paired t test says p < 0.05 and the mean change
       is beyond the margin. A change beyond the margin without such a p, and fewer than five
-      repetitions that are not all equal, are not enough samples.
-    * Metrics without a test are worse beyond the margin; those without a direction are changed
-      where the median of |new − baseline| is beyond it.
+      repetitions that are not all equal, are not enough samples. The p-values are those after
+      Holm's correction for all paired numbers that are not identical: on the same kind of machine
+      these are few, those of the code that changed; on another one rounding makes some trainings
+      end elsewhere, and each of their numbers could seem worse by chance.
+    * Metrics without a test are worse beyond the margin, those without a direction changed, of
+      one repetition or of the medians.
     * Ratios of times are worse beyond the factor 1 + share where p < 0.05 and there are four
       repetitions, the fewest with which that is possible. Beyond it without such a p they are not
-      enough samples.
+      enough samples. These p-values are not corrected: the factor keeps chance out, and the
+      smallest p of five repetitions, 0.008, would not outlive it.
 
-    The p-values are not corrected for their number: the margin keeps chance out, and a regression
-    that is missed costs more than a second look. A number that is no longer measured, though its
-    repetitions are finished, is changed; one that is no longer finite is worse.
+    A number that is no longer measured, though its repetitions are finished, is changed; one that
+    is no longer finite is worse.
 
     Args:
         baseline: the tidy frame of ``lapbench.load_records``.
@@ -71,6 +75,7 @@ def compare_numbers(
             own = found.get(names, before.iloc[:0])
             own = own[own.index.isin(known.index)]
             lines.append({**about, **_line(kind, about["metric"], known, own)})
+    _judge_paired(lines, kinds)
     table = as_table(lines)
     return table.assign(why=list(_with_iterations(table)))
 
@@ -88,7 +93,8 @@ def _finished(frame: pd.DataFrame) -> pd.MultiIndex:
 
 def _numbers(frame: pd.DataFrame, finished: pd.MultiIndex, kinds: Collection[str]) -> pd.DataFrame:
     """Return what is compared of finished cells; of an attack, what its last step left."""
-    known = frame["metric"].fillna("").map(kind_name).isin(kinds) & (frame["attack"] != CLEAN)
+    kind = frame["metric"].map(kind_name, na_action="ignore")
+    known = kind.isin(kinds) & (frame["attack"] != CLEAN)
     common = pd.MultiIndex.from_frame(frame[[*ROW, "repetition"]]).isin(finished)
     chosen = frame[known & common]
     return chosen[chosen["steps"] == chosen.groupby([*ROW, *SERIES])["steps"].transform("max")]
@@ -107,7 +113,9 @@ def _line(kind: Kind, metric: str, old: pd.Series, new: pd.Series) -> dict[str, 
     if len(known) < len(new):
         lost = f"{len(new) - len(known)} of {len(new)} repetitions have no finite number any more"
         return _says(old, known, WORSE if kind.better else CHANGED, lost)
-    compare = {"paired": _paired, "each": _each, "median": _median, "ranks": _ranked}[kind.test]
+    if kind.test == "paired":
+        return _paired(old.loc[new.index], new)
+    compare = {"each": _each, "median": _median, "ranks": _ranked}[kind.test]
     line = compare(kind, old.loc[new.index], new)
     if line["verdict"] in FAILING and kind.why:
         meaning = kind.why.format(stage=stage_name(metric), factor=f"{line['change']:.2g}")
@@ -122,7 +130,7 @@ def _says(old: pd.Series, new: pd.Series, verdict: str, why: str = "") -> dict[s
     return {**numbers, "verdict": verdict, "why": why}
 
 
-def _paired(kind: Kind, old: pd.Series, new: pd.Series) -> dict[str, Any]:
+def _paired(old: pd.Series, new: pd.Series) -> dict[str, Any]:
     change = new - old
     if not change.any():
         return _says(old, new, SAME, "identical")
@@ -130,10 +138,18 @@ def _paired(kind: Kind, old: pd.Series, new: pd.Series) -> dict[str, Any]:
     limits = {"ci_low": found.low, "ci_high": found.high}
     if len(change) < FEWEST_SEEDS:
         return _says(old, new, UNDECIDED, _too_few(len(change), FEWEST_SEEDS)) | limits
-    p = paired_p(change)
-    beyond = kind.exceeds(found.mean, float(old.mean()))
-    verdict, why = _tested(_direction(kind, found.mean), p) if beyond else (SAME, describe_p(p))
-    return _says(old, new, verdict, why) | limits | {"p": p}
+    return _says(old, new, _OPEN) | limits | {"p": paired_p(change)}
+
+
+def _judge_paired(lines: Sequence[dict[str, Any]], kinds: Mapping[str, Kind]) -> None:
+    """Correct the p-values of open lines for their number, and give these lines a verdict."""
+    tested = {str(i): line for i, line in enumerate(lines) if line["verdict"] == _OPEN}
+    for i, p in holm({i: line["p"] for i, line in tested.items()}).items():
+        line = tested[i]
+        kind = kinds[kind_name(line["metric"])]
+        line["p"], line["verdict"], line["why"] = p, SAME, describe_p(p)
+        if kind.exceeds(line["change"], line["baseline"]):
+            line["verdict"], line["why"] = _tested(_direction(kind, line["change"]), p)
 
 
 def _each(kind: Kind, old: pd.Series, new: pd.Series) -> dict[str, Any]:

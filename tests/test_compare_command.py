@@ -10,7 +10,7 @@ from compared import (
     METHODS,
     edit,
     failed,
-    other_loss,
+    longer_steps,
     run,
     scaled,
     slow_solve,
@@ -39,7 +39,7 @@ class TestEqualRuns:
         assert ran.exit_code == 0
         assert ran.output.count("commit c3c482f4dd, Python 3.11.7, lapbench 0.1.0, torch") == 2
         assert "Same: 21 accuracy, " in ran.output
-        assert ran.output.endswith("no regression: 203 same\n")
+        assert ran.output.endswith("no regression: 182 same\n")
         assert set(lapbench.compare(KEPT, KEPT).lines["verdict"]) == {"same"}
 
     def test_absolute_times_are_not_compared_and_the_tool_says_so(
@@ -71,7 +71,7 @@ class TestEqualRuns:
 
 class TestFailOn:
     def test_only_these_metrics_decide(self, baseline: Path, results: Path):
-        edit(results, other_loss, "gll")
+        edit(results, longer_steps, "gll")
         assert run(baseline, results).exit_code == 1
         ran = run(baseline, results, "--fail-on", "accuracy:-1pt", "--fail-on", "step_ratio:50%")
         assert ran.exit_code == 0
@@ -113,7 +113,7 @@ class TestFailOn:
             ("step_ratio:-50%", "what is worse is that it grows"),
             ("step_ratio:5pt", "pt is for shares alone"),
             ("step_ratio:0.5x", "a factor is 1 or more"),
-            ("first_epoch_loss:+5%", "no better or worse"),
+            ("first_step_loss:+5%", "no better or worse"),
         ],
     )
     def test_mistakes_are_explained_with_examples(self, baseline: Path, limit: str, said: str):
@@ -137,7 +137,7 @@ class TestMarkdown:
     def test_it_is_appended_with_the_same_content(
         self, baseline: Path, results: Path, tmp_path: Path
     ):
-        edit(results, other_loss, "gll")
+        edit(results, longer_steps, "gll")
         summary = tmp_path / "new" / "summary.md"
         for times in (1, 2):
             assert run(baseline, results, "--markdown", summary).exit_code == 1

@@ -74,6 +74,21 @@ class TestPaired:
         new = changed_by([-3, -1, -4, -1, -5])
         assert line("accuracy", BASE, new)["p"] == pytest.approx(stats.ttest_rel(new, BASE).pvalue)
 
+    @pytest.mark.parametrize(("others", "expected"), [(2, "worse"), (3, "not enough samples")])
+    def test_p_is_corrected_for_all_that_changed(self, others: int, expected: str):
+        """p = 0.0132 of each of n methods that changed; Holm's smallest is n · p."""
+        worse = changed_by([-1, -2, -3, -4, -5])
+        new = {f"changed {i}": worse for i in range(1 + others)} | {"a": BASE, "b": BASE}
+        old = dict.fromkeys(new, BASE)
+        before, after = (
+            pd.concat([records("accuracy", values, method=name) for name, values in side.items()])
+            for side in (old, new)
+        )
+        table = compare_numbers(before, after).set_index("method")
+        assert table.loc["changed 0", "verdict"] == expected
+        assert table.loc["changed 0", "p"] == pytest.approx(0.0132 * (1 + others), rel=1e-2)
+        assert table.loc[["a", "b"], "why"].tolist() == ["identical"] * 2
+
     def test_it_is_paired_by_the_name_of_the_repetition_not_its_place(self):
         old, new = records("accuracy", BASE), records("accuracy", BASE)
         assert compare_numbers(old, new.iloc[::-1])["why"].tolist() == ["identical"]
@@ -157,9 +172,12 @@ class TestUntested:
             ("step_megabytes", 1.0, 2.9, "same"),
             ("step_megabytes", 100.0, 124.0, "same"),
             ("step_megabytes", 100.0, 126.0, "worse"),
-            ("first_epoch_loss", 2.0, 2.01, "same"),
-            ("first_epoch_loss", 2.0, 2.03, "changed"),
-            ("first_epoch_loss", 2.0, 1.8, "changed"),
+            ("first_step_loss", 2.0, 2.001, "same"),
+            ("first_step_loss", 2.0, 2.003, "changed"),
+            ("first_step_loss", 2.0, 1.8, "changed"),
+            ("first_step_length", 0.2, 0.201, "same"),
+            ("first_step_length", 0.2, 0.203, "changed"),
+            ("first_step_length", 0.2, 0.1, "changed"),
         ],
     )
     @pytest.mark.parametrize("repetitions", [1, 5])
@@ -167,19 +185,19 @@ class TestUntested:
         assert verdict(metric, [old] * repetitions, [new] * repetitions) == expected
 
     def test_one_repetition_is_enough_and_the_worst_is_shown(self):
-        for metric, old, new in (("gradient_error", 1e-9, 1.0), ("solve_iterations", 20, 90)):
-            found = line(metric, [old] * 5, [old] * 4 + [new])
-            assert (found["verdict"], found["baseline"], found["new"]) == ("worse", old, new)
-            assert "in 1 of 5 repetitions" in found["why"]
+        found = line("gradient_error", [1e-9] * 5, [1e-9] * 4 + [1.0])
+        assert (found["verdict"], found["baseline"], found["new"]) == ("worse", 1e-9, 1.0)
+        assert "in 1 of 5 repetitions" in found["why"]
 
     def test_a_worse_repetition_counts_before_a_better_one(self):
-        assert verdict("solve_iterations", [20, 90], [90, 10]) == "worse"
+        assert verdict("gradient_error", [1e-9, 0.9], [0.5, 1e-9]) == "worse"
 
-    def test_of_memory_which_is_measured_the_median_counts(self):
-        assert verdict("step_megabytes", [20] * 5, [20] * 4 + [90]) == "same"
+    @pytest.mark.parametrize("metric", ["step_megabytes", "solve_iterations"])
+    def test_of_what_varies_the_median_counts(self, metric: str):
+        assert verdict(metric, [20] * 5, [20] * 4 + [90]) == "same"
 
     def test_changes_of_both_signs_do_not_cancel_without_a_direction(self):
-        assert verdict("first_epoch_loss", [1.0, 2.0, 1.0, 2.0], [2.0, 1.0, 2.0, 1.0]) == "changed"
+        assert verdict("first_step_loss", [1.0, 2.0, 1.0, 2.0], [2.0, 1.0, 2.0, 1.0]) == "changed"
 
     def test_a_failure_says_what_it_means(self):
         found = line("gradient_error", [1e-9], [1.0])
@@ -264,7 +282,7 @@ class TestWhatIsMissing:
 
     @pytest.mark.parametrize(
         ("metric", "expected"),
-        [("accuracy", "worse"), ("step_ratio", "worse"), ("first_epoch_loss", "changed")],
+        [("accuracy", "worse"), ("step_ratio", "worse"), ("first_step_loss", "changed")],
     )
     @pytest.mark.parametrize("bad", [math.nan, math.inf])
     def test_a_number_that_is_no_longer_finite_fails(self, metric: str, expected: str, bad: float):
@@ -294,7 +312,7 @@ class TestWhatIsMissing:
         assert compare_numbers(old, old.assign(value=100.0)).empty
 
     def test_where_samples_are_not_the_same_only_what_needs_no_pairs_is_compared(self):
-        metrics = ["accuracy", "negative_log_likelihood", "first_epoch_loss", "step_ratio"]
+        metrics = ["accuracy", "negative_log_likelihood", "first_step_loss", "step_ratio"]
         frame = pd.concat([records(metric, BASE) for metric in [*metrics, "step_megabytes"]])
         found = compare_numbers(frame, frame, unpaired=["digits"])
         assert found["metric"].tolist() == ["step_ratio", "step_megabytes"]
