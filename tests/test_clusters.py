@@ -1,19 +1,17 @@
 """Cells on a dask.distributed cluster: the same records, and what is lost is said and run again."""
 
-import json
-import os
-import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from faulty import alive, epochs, install, records, run, wait_for
+from click.testing import Result
+from faulty import epochs, install, records, run, wait_for
+from loopback import Cluster
 from running import comparable
 from table import small_cell
 
@@ -27,45 +25,6 @@ from lapbench.schedule import Slots, Submit
 distributed = pytest.importorskip("distributed", reason="distributed is not installed")
 
 PLANNED = PlannedCell("0123456789abcdef", "autograd", small_cell("softmax"))
-
-
-class Cluster:
-    """A scheduler and two workers on loopback, which share a folder with this process."""
-
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
-        self.folder, self._stack = folder, stack
-        file = folder / "scheduler.json"
-        about = ["--no-dashboard", "--scheduler-file", str(file)]
-        here = ["--host", "127.0.0.1"]
-        self.scheduler = self._start(
-            "scheduler", "--port", "0", "--idle-timeout", "300", *here, *about
-        )
-        for _ in range(2):
-            self._start("worker", "--nthreads", "1", "--no-nanny", *here, *about)
-        wait_for(lambda: file.is_file() and file.read_text().endswith("}"), "the scheduler")
-        self.address = json.loads(file.read_text())["address"]
-
-    def _start(self, what: str, *arguments: str) -> "subprocess.Popen[bytes]":
-        with (self.folder / f"{what}.log").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", f"distributed.cli.dask_{what}", *arguments],
-                cwd=self.folder,
-                stderr=log,
-                start_new_session=True,
-            )
-        self._stack.callback(_kill, process)
-        return process
-
-    def run(self, *methods: str, **options: object) -> Any:
-        """Run the command on this cluster."""
-        return run(self.folder, *methods, executor=self.address, jobs=2, **options)
-
-
-def _kill(process: "subprocess.Popen[bytes]") -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    wait_for(lambda: not alive(process.pid), "end of a process of the cluster")
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +52,11 @@ def when_halting(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     (cluster.folder / "mended").unlink(missing_ok=True)
 
 
+def run_on(cluster: Cluster, *methods: str, **options: object) -> Result:
+    """Run the command on the cluster."""
+    return run(cluster.folder, *methods, executor=cluster.address, jobs=2, **options)
+
+
 def interrupt() -> None:
     raise KeyboardInterrupt
 
@@ -101,7 +65,7 @@ class TestOnACluster:
     """One after the other, as the first worker is lost in the last but one, then the scheduler."""
 
     def test_records_are_those_of_this_process_and_limits_hold(self, cluster: Cluster):
-        ran = cluster.run("softmax", "greedy", "gll", memory="1.5GB")
+        ran = run_on(cluster, "softmax", "greedy", "gll", memory="1.5GB")
         assert ran.exit_code == 1
         assert "1 of 3 cells failed" in ran.output
         found = records(cluster.folder / "results")
@@ -117,7 +81,7 @@ class TestOnACluster:
     ):
         monkeypatch.setattr(ResultsFolder, "write_plan", lambda *_: None)
         results = cluster.folder / "hidden"
-        ran = cluster.run("softmax", results=results)
+        ran = run_on(cluster, "softmax", results=results)
         assert ran.exit_code == 2
         assert f"does not see {results}; accepted is a folder that all machines" in ran.output
         assert not results.exists()
@@ -127,17 +91,17 @@ class TestOnACluster:
     ):
         results = cluster.folder / "stopped"
         when_halting.append(interrupt)
-        ran = cluster.run("halting", "softmax", results=results)
+        ran = run_on(cluster, "halting", "softmax", results=results)
         assert ran.exit_code == 130
         assert "Stopped. What is finished is kept; the same command continues." in ran.output
         (cluster.folder / "mended").touch()
         wait_for(lambda: "halting" in records(results), "record of the cell that ran")
-        assert cluster.run("halting", "softmax", results=results).exit_code == 0
+        assert run_on(cluster, "halting", "softmax", results=results).exit_code == 0
         assert epochs(cluster.folder, "halting") == 4
 
     def test_cell_whose_worker_is_killed_runs_again_after_the_others(self, cluster: Cluster):
         results = cluster.folder / "killed"
-        ran = cluster.run("parricide", "softmax", results=results)
+        ran = run_on(cluster, "parricide", "softmax", results=results)
         assert ran.exit_code == 0, ran.output
         assert {record.status for record in records(results).values()} == {"ok"}
         assert epochs(cluster.folder, "parricide") == 1 + 4
@@ -147,7 +111,7 @@ class TestOnACluster:
     ):
         results = cluster.folder / "lost"
         when_halting.append(cluster.scheduler.kill)
-        ran = cluster.run("softmax", "halting", results=results)
+        ran = run_on(cluster, "softmax", "halting", results=results)
         assert ran.exit_code == 2
         expected = f"Error: the scheduler at {cluster.address} is lost; what is finished is kept"
         assert ran.output.startswith(expected)

@@ -1,0 +1,84 @@
+"""What lapbench itself costs: cells in processes of their own, and on a cluster.
+
+The clock on the wall counts here, as processes wait for each other.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from benchmarks.measurements import Recorder
+from composed import on_karate, suite
+from loopback import Cluster
+from pytest_benchmark.fixture import BenchmarkFixture
+from rich.console import Console
+
+from lapbench.execution import Execution, run_cells
+from lapbench.job import prepare
+from lapbench.progress import Progress
+
+CELLS = 1000
+REAL = 8
+SKIPPED = '[{ name = "gll", gll.base_update = "entropy" }]'
+"""Cannot work on nodes, and says so."""
+WORK = "samples = 4000"
+
+
+def seconds(path: Path, results: Path, count: int, status: str, execution: Execution) -> float:
+    """Seconds in which so many repetitions of the one cell of a suite are run and stored."""
+    job = prepare(path, results=results, seeds=count)
+    job.folder.write_plan(job.plan)
+    with Progress(Console(quiet=True), count) as progress:
+        begin = time.perf_counter()
+        run_cells(job.missing, job.folder, progress, execution)
+        took = time.perf_counter() - begin
+    found = [job.folder.read_record(key).status for key in job.folder.list_keys()]
+    assert found == count * [status]
+    return took
+
+
+@pytest.mark.benchmark(timer=time.perf_counter)
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_cost_of_a_trivial_cell(
+    benchmark: BenchmarkFixture, record: Recorder, tmp_path: Path, jobs: int
+):
+    path = on_karate(tmp_path, SKIPPED)
+    took: list[float] = []
+
+    def run() -> None:
+        took.append(seconds(path, tmp_path / "r", CELLS, "skipped", Execution(jobs)))
+
+    benchmark.pedantic(run, rounds=1)
+    what = f"cell that does nothing, {jobs} at a time, on the clock"
+    record(what, CELLS, lapbench=[each / CELLS for each in took], target=0.05)
+
+
+@pytest.mark.benchmark(timer=time.perf_counter)
+def test_two_workers_of_a_cluster_beside_one(
+    benchmark: BenchmarkFixture, record: Recorder, tmp_path: Path
+):
+    """Cells of some seconds each; the first run starts the processes of both workers."""
+    pytest.importorskip("distributed", reason="distributed is not installed")
+    path = suite(tmp_path, ["softmax"])
+    text = path.read_text().replace("samples = 160", WORK).replace("epochs = 4", "epochs = 20")
+    path.write_text(text)
+    with ExitStack() as stack:
+        cluster = Cluster(tmp_path, stack)
+
+        def run(name: str, workers: int) -> Callable[[], float]:
+            execution = Execution(workers, cluster.address)
+            return lambda: seconds(path, tmp_path / name, REAL, "ok", execution)
+
+        run("first", 2)()
+        one = run("one", 1)()
+        two = benchmark.pedantic(run("two", 2), rounds=1)
+    record(
+        "real cells, two workers of a cluster, on the clock",
+        REAL,
+        lapbench=[two],
+        reference="one worker",
+        compared=[one],
+        target=1.6,
+    )
