@@ -112,6 +112,7 @@ class TestEveryMethod:
         predicted = prediction(outcome(method))
         known = task.test.y >= 0
         of_outer = found.pop("outer_accuracy")
+        assert {found.pop(f"first_step_{each}").split for each in ("loss", "length")} == {"train"}
         assert {(metric.split, metric.count) for metric in found.values()} == {("test", 18)}
         assert found["accuracy"].value == accuracy(predicted[known], task.test.y[known])
         assert (of_outer.split, of_outer.count) == ("outer", 4)
