@@ -53,7 +53,7 @@ def compare(
     :func:`lapbench.regression_rows.match_rows`, and how numbers are compared
     :func:`lapbench.reports.regression.compare_numbers`. Times are compared only as ratios to
     softmax in the same process. Where the data of a task or their split changed, a line says so in
-    place of its accuracies and losses.
+    place of what is compared by repetition.
 
     Args:
         baseline: a folder that ``run`` wrote.

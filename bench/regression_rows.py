@@ -106,7 +106,7 @@ def data_changes(baseline: Rows, results: Rows, partners: Partners) -> dict[str,
                 changes[old[0]][planned.cell.repetition] = text
     return {
         task: f"its data or their split changed (repetition "
-        f"{shorten(f'{number}: {text}' for number, text in sorted(found.items()))}), so that its "
-        "accuracies and losses are not compared"
+        f"{shorten(f'{number}: {text}' for number, text in sorted(found.items()))}), so that "
+        "of its numbers only times, memory and iterations are compared"
         for task, found in changes.items()
     }

@@ -56,8 +56,8 @@ def compare_numbers(
         baseline: the tidy frame of ``lapbench.load_records``.
         results: the same of the other run, with the same names of rows.
         kinds: by the name of the metric; others are not compared.
-        unpaired: tasks whose repetitions are not on the same samples, so that their accuracies and
-            losses cannot be paired and are left out.
+        unpaired: tasks whose repetitions are not on the same samples, so that what is compared by
+            repetition is left out.
 
     """
     finished = _finished(baseline).intersection(_finished(results))
@@ -67,7 +67,7 @@ def compare_numbers(
     for names, group in old.groupby([*ROW, *SERIES], sort=False):
         about = dict(zip([*ROW, *SERIES], names, strict=True))
         kind = kinds[kind_name(about["metric"])]
-        if about["task"] in unpaired and (kind.test == "paired" or not kind.better):
+        if about["task"] in unpaired and kind.test in ("paired", "each"):
             continue
         before = _by_repetition(group)
         known = before[np.isfinite(before)]
