@@ -18,9 +18,11 @@ from benchmarks.measurements import Recorder
 from benchmarks.peak_memory import MEASURABLE
 from benchmarks.steps import (
     TIES,
+    Problem,
     Step,
     assert_same_rows,
     class_problem,
+    in_double,
     lapbench_step,
     scipy_step,
     share_between_classes,
@@ -40,16 +42,28 @@ def _warm() -> None:
     scipy_step(class_problem(300))
 
 
-def assert_same_answer(
-    found: Step, expected: Step, tolerance: float = 1e-4, ties: float = 0.0
-) -> None:
-    """Graph, u and gradient agree at every node, but for a share of ties."""
+def different_edges(found: Step, expected: Step) -> float:
+    """Edges of one graph alone, as a share."""
     edges = [
         set(zip(*np.sort(step.edges, axis=0).tolist(), strict=True)) for step in (found, expected)
     ]
-    assert len(edges[0] ^ edges[1]) <= ties * len(edges[1])
-    assert_same_rows("values", found.values, expected.values, tolerance, ties)
-    assert_same_rows("gradients", found.gradient, expected.gradient, tolerance, ties)
+    return len(edges[0] ^ edges[1]) / len(edges[1])
+
+
+def assert_same_answer(found: Step, expected: Step, tolerance: float = 1e-4) -> None:
+    """Graph, u and gradient agree at every node."""
+    assert not different_edges(found, expected)
+    assert_same_rows("values", found.values, expected.values, tolerance)
+    assert_same_rows("gradients", found.gradient, expected.gradient, tolerance)
+
+
+def assert_same_work(problem: Problem, found: Step, expected: Step) -> None:
+    """The answer in float32 has the same graph but for ties, and that in float64 is the same.
+
+    One tie changes u and gradient at a thousand nodes.
+    """
+    assert different_edges(found, expected) <= TIES
+    assert_same_answer(lapbench_step(in_double(problem)), expected)
 
 
 def about(step: Step) -> dict[str, Any]:
@@ -85,7 +99,7 @@ def test_step_beside_scipy(
     problem = class_problem(nodes)
     ours, reference = partial(lapbench_step, problem), partial(scipy_step, problem)
     turns = in_turn(benchmark, ours, reference, rounds, comparator_rounds)
-    assert_same_answer(turns.found, turns.expected, ties=TIES)
+    assert_same_work(problem, turns.found, turns.expected)
     record(
         STEP,
         nodes,
@@ -101,7 +115,7 @@ def test_step_beside_scipy(
 def test_step_at_20_000_nodes(benchmark: BenchmarkFixture, record: Recorder):
     problem = class_problem(20_000)
     found = benchmark.pedantic(lapbench_step, [problem], rounds=3, warmup_rounds=1)
-    assert_same_answer(found, scipy_step(problem, conjugate_gradients), ties=TIES)
+    assert_same_work(problem, found, scipy_step(problem, conjugate_gradients))
     record(STEP, 20_000, lapbench=benchmark.stats.stats.data, target=3.5, **about(found))
 
 
