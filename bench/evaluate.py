@@ -14,7 +14,7 @@ CALIBRATION_BINS = 15
 
 @dataclass(frozen=True)
 class Metric:
-    """One number about a trained model on a split, from ``count`` samples.
+    """One number about a model on a split, from ``count`` samples.
 
     Under an attack it has the attack's label, the norm of its ball, and its level: the parameter
     that makes it stronger, the value of that, and the number of steps.
