@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from benchmarks.measurements import Recorder
-from composed import on_karate, suite
+from composed import MOONS, on_karate, suite
 from loopback import Cluster
 from pytest_benchmark.fixture import BenchmarkFixture
 from rich.console import Console
@@ -23,7 +23,7 @@ CELLS = 1000
 REAL = 8
 SKIPPED = '[{ name = "gll", gll.base_update = "entropy" }]'
 """Cannot work on nodes, and says so."""
-WORK = "samples = 4000"
+DIGITS = '"digits"\nbackbone = "small_cnn"\nsmall_cnn = { width = 16, feature_size = 32 }\n'
 
 
 def seconds(path: Path, results: Path, count: int, status: str, execution: Execution) -> float:
@@ -59,11 +59,15 @@ def test_cost_of_a_trivial_cell(
 def test_two_workers_of_a_cluster_beside_one(
     benchmark: BenchmarkFixture, record: Recorder, tmp_path: Path
 ):
-    """Cells of some seconds each; the first run starts the processes of both workers."""
+    """Cells of a second each, so small that two cores do not wait for one memory.
+
+    The first run starts the processes of both workers.
+    """
     pytest.importorskip("distributed", reason="distributed is not installed")
     path = suite(tmp_path, ["softmax"])
-    text = path.read_text().replace("samples = 160", WORK).replace("epochs = 4", "epochs = 20")
-    path.write_text(text)
+    text = path.read_text().replace("epochs = 4", "epochs = 15")
+    assert MOONS in text
+    path.write_text(text.replace(MOONS, DIGITS))
     with ExitStack() as stack:
         cluster = Cluster(tmp_path, stack)
 
