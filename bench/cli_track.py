@@ -43,11 +43,11 @@ def compare(
     is known: other data, other settings. Exits with 1 if a line is worse or changed.
 
     \b
-    Accuracies are worse if the paired t test over repetitions (5 at least; Holm's correction) is
-    significant and the change is beyond a margin (1 point; 3 points under an attack). Ratios of
-    times to softmax are worse beyond a factor of 1.5, if a rank test (4 repetitions at least)
-    agrees. Equal code and seeds give the other numbers again on every machine, up to rounding,
-    so that these need no test.
+    Accuracies are worse if the paired t test over repetitions (5 at least), corrected for the
+    number of methods that moved at all, is significant and the change is beyond a margin (1
+    point; 3 points under an attack). Ratios of times to softmax are worse beyond a factor of
+    1.5, if a rank test (4 repetitions at least) agrees. Equal code and seeds give the other
+    numbers again on every machine, up to rounding, so that these need no test.
 
     \b
     Examples:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from lapbench.reports.regression_kinds import KINDS, Kind, kind_name, stage_name
 from lapbench.reports.robustness import CLEAN
-from lapbench.reports.statistics import FEWEST_SEEDS, LEVEL, describe_p, holm, interval, paired_p
+from lapbench.reports.statistics import FEWEST_SEEDS, LEVEL, describe_p, interval, paired_p
 
 ROW = ["task", "backbone", "training", "method"]
 SERIES = ["metric", "attack", "norm", "parameter", "level"]
@@ -38,10 +38,10 @@ def compare_numbers(
 
     * Paired metrics are worse where the two-sided paired t test says p < 0.05 and the mean change
       is beyond the margin. A change beyond the margin without such a p, and fewer than five
-      repetitions that are not all equal, are not enough samples. The p-values are those after
-      Holm's correction for all paired numbers that are not identical: on the same kind of machine
-      these are few, those of the code that changed; on another one rounding makes some trainings
-      end elsewhere, and each of their numbers could seem worse by chance.
+      repetitions that are not all equal, are not enough samples. The p-values are multiplied by the
+      number of rows with a paired number that is not identical: on the same kind of machine these
+      are the rows whose code changed, often one; on another one rounding moves most rows, and each
+      could seem worse by chance. Numbers of one row are too much alike to be counted apart.
     * Metrics without a test are worse beyond the margin, those without a direction changed, of
       one repetition or of the medians.
     * Ratios of times are worse beyond the factor 1 + share where p < 0.05 and there are four
@@ -142,14 +142,17 @@ def _paired(old: pd.Series, new: pd.Series) -> dict[str, Any]:
 
 
 def _judge_paired(lines: Sequence[dict[str, Any]], kinds: Mapping[str, Kind]) -> None:
-    """Correct the p-values of open lines for their number, and give these lines a verdict."""
-    tested = {str(i): line for i, line in enumerate(lines) if line["verdict"] == _OPEN}
-    for i, p in holm({i: line["p"] for i, line in tested.items()}).items():
-        line = tested[i]
+    """Correct the p-values of open lines for the number of their rows, and give verdicts."""
+    tested = [line for line in lines if line["verdict"] == _OPEN]
+    rows = len({tuple(line[name] for name in ROW) for line in tested})
+    correction = f" after correction for {rows} rows that moved" if rows > 1 else ""
+    for line in tested:
         kind = kinds[kind_name(line["metric"])]
-        line["p"], line["verdict"], line["why"] = p, SAME, describe_p(p)
+        p = min(1.0, rows * line["p"])
+        verdict, why = SAME, describe_p(p)
         if kind.exceeds(line["change"], line["baseline"]):
-            line["verdict"], line["why"] = _tested(_direction(kind, line["change"]), p)
+            verdict, why = _tested(_direction(kind, line["change"]), p)
+        line |= {"p": p, "verdict": verdict, "why": why + correction}
 
 
 def _each(kind: Kind, old: pd.Series, new: pd.Series) -> dict[str, Any]:

@@ -74,20 +74,33 @@ class TestPaired:
         new = changed_by([-3, -1, -4, -1, -5])
         assert line("accuracy", BASE, new)["p"] == pytest.approx(stats.ttest_rel(new, BASE).pvalue)
 
-    @pytest.mark.parametrize(("others", "expected"), [(2, "worse"), (3, "not enough samples")])
-    def test_p_is_corrected_for_all_that_changed(self, others: int, expected: str):
-        """p = 0.0132 of each of n methods that changed; Holm's smallest is n · p."""
+    @pytest.mark.parametrize(("rows", "expected"), [(3, "worse"), (4, "not enough samples")])
+    def test_p_is_corrected_for_all_rows_that_moved(self, rows: int, expected: str):
+        """p = 0.0132 of each; two rows more are identical."""
         worse = changed_by([-1, -2, -3, -4, -5])
-        new = {f"changed {i}": worse for i in range(1 + others)} | {"a": BASE, "b": BASE}
+        new = {f"moved {i}": worse for i in range(rows)} | {"a": BASE, "b": BASE}
         old = dict.fromkeys(new, BASE)
         before, after = (
             pd.concat([records("accuracy", values, method=name) for name, values in side.items()])
             for side in (old, new)
         )
         table = compare_numbers(before, after).set_index("method")
-        assert table.loc["changed 0", "verdict"] == expected
-        assert table.loc["changed 0", "p"] == pytest.approx(0.0132 * (1 + others), rel=1e-2)
+        assert table.loc["moved 0", "verdict"] == expected
+        assert table.loc["moved 0", "p"] == pytest.approx(0.0132 * rows, rel=1e-2)
+        assert table.loc["moved 0", "why"].endswith(f"after correction for {rows} rows that moved")
         assert table.loc[["a", "b"], "why"].tolist() == ["identical"] * 2
+
+    def test_numbers_of_one_row_are_not_corrected_for_each_other(self):
+        worse = changed_by([-1, -2, -3, -4, -5])
+        levels = [{**PGD, "level": level} for level in (0.1, 0.2, 0.3, 0.4)]
+
+        def both(values: list[float]) -> pd.DataFrame:
+            attacked = [records("robust_accuracy", values, **about) for about in levels]
+            return pd.concat([records("accuracy", values), *attacked])
+
+        found = compare_numbers(both(BASE), both(worse)).set_index("metric")
+        assert found.loc["accuracy", "verdict"] == "worse"
+        assert found["p"].tolist() == pytest.approx([0.0132] * 5, rel=1e-2)
 
     def test_it_is_paired_by_the_name_of_the_repetition_not_its_place(self):
         old, new = records("accuracy", BASE), records("accuracy", BASE)
