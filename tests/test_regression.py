@@ -337,7 +337,7 @@ class TestWhatIsMissing:
     [
         (Kind("paired", 1, least=0.01), 0.96 - 0.95, 0.95, False),
         (Kind("paired", 1, least=0.01), -0.0101, 0.95, True),
-        (Kind("none", -1, share=0.1, least=2), 2.5, 100, False),
+        (Kind("median", -1, share=0.1, least=2), 2.5, 100, False),
         (Kind("ranks", -1, share=0.5), 1.51, 1, True),
         (Kind("ranks", -1, share=0.5), 0.66, 1, True),
         (Kind("ranks", -1, share=0.5), 0.67, 1, False),
