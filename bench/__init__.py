@@ -10,22 +10,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lapbench.collect import load_records
     from lapbench.discovery import names
-    from lapbench.job import run
-    from lapbench.models import load_model
-    from lapbench.regression import compare
-    from lapbench.report import write_report
+    from lapbench.reporting.report import write_report
+    from lapbench.results.collect import load_records
+    from lapbench.results.models import load_model
+    from lapbench.running.api import run
+    from lapbench.tracking.regression import compare
 
 __all__ = ["compare", "load_model", "load_records", "names", "run", "write_report"]
 
 _HOMES = {
-    "compare": "lapbench.regression",
-    "load_model": "lapbench.models",
-    "load_records": "lapbench.collect",
+    "compare": "lapbench.tracking.regression",
+    "load_model": "lapbench.results.models",
+    "load_records": "lapbench.results.collect",
     "names": "lapbench.discovery",
-    "run": "lapbench.job",
-    "write_report": "lapbench.report",
+    "run": "lapbench.running.api",
+    "write_report": "lapbench.reporting.report",
 }
 
 

@@ -1,4 +1,7 @@
-"""Finding methods, backbones, data sets, attacks, figures and suites: a file is a name."""
+"""Finding methods, backbones, data sets, attacks, figures and suites: a file is a name.
+
+So is a folder with a file ``options.py``; other folders, and names with an underscore, are helpers.
+"""
 
 import ast
 import difflib
@@ -57,6 +60,8 @@ def summary(kind: str, name: str) -> str:
     if kind == "suites":
         return next((line[1:].strip() for line in text.splitlines() if line.startswith("#")), "")
     module = ast.parse(text)
+    if files[name].name == "__init__.py":
+        return (ast.get_docstring(module) or "").partition("\n")[0]
     classes = (node for node in module.body if isinstance(node, ast.ClassDef))
     described = next((node for node in classes if _is_component(node)), module)
     return (ast.get_docstring(described) or "").partition("\n")[0]
@@ -102,9 +107,13 @@ def _files(kind: str) -> dict[str, Traversable]:
     suffix = ".toml" if kind == "suites" else ".py"
     found = {}
     for file in resources.files(PACKAGES[kind]).iterdir():
-        stem, dot, ending = file.name.rpartition(".")
-        if dot + ending == suffix and not stem.startswith("_"):
-            found[stem.replace("_", "-") if kind in _HYPHENATED else stem] = file
+        stem = file.name.removesuffix(suffix)
+        if stem.startswith("_") or (file.is_file() and stem == file.name):
+            continue
+        if file.is_dir() and not file.joinpath("options.py").is_file():
+            continue
+        name = stem.replace("_", "-") if kind in _HYPHENATED else stem
+        found[name] = file / "__init__.py" if file.is_dir() else file
     return found
 
 
@@ -130,10 +139,10 @@ def _is_component(node: ast.ClassDef) -> bool:
 
 
 def _public_class(module: Any, kind: str) -> type:
-    from lapbench.attacks._protocol import Attack
-    from lapbench.datasets._task import Dataset
-    from lapbench.methods._protocol import Head, Term
-    from lapbench.methods.backbones._protocol import Backbone
+    from lapbench.attacks.base.attack import Attack
+    from lapbench.datasets.base.task import Dataset
+    from lapbench.methods.base.backbone import Backbone
+    from lapbench.methods.base.method import Head, Term
 
     bases: tuple[type, ...] = {
         "methods": (Head, Term),
@@ -146,7 +155,7 @@ def _public_class(module: Any, kind: str) -> type:
         for name, item in vars(module).items()
         if inspect.isclass(item)
         and issubclass(item, bases)
-        and item.__module__ == module.__name__
+        and f"{item.__module__}.".startswith(f"{module.__name__}.")
         and not name.startswith("_")
     ]
     if len(found) != 1:

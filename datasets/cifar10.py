@@ -2,16 +2,14 @@
 
 from typing import ClassVar
 
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
-
-from lapbench.datasets._cifar import cifar_source, read_cifar_images
-from lapbench.datasets._images import Images, PublishedImages
-from lapbench.datasets._sources import Source
-from lapbench.datasets._task import Dataset
+from lapbench.datasets.base.source import Source
+from lapbench.datasets.base.task import Dataset
+from lapbench.datasets.base.validated import validated
+from lapbench.datasets.files.cifar import cifar_source, read_cifar_images
+from lapbench.datasets.files.images import Images, PublishedImages
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class CIFAR10(PublishedImages, Dataset):
     """60,000 photographs of ten classes, 32×32 pixels in colour; downloaded if not there.
 

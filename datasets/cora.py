@@ -3,15 +3,14 @@
 from typing import ClassVar
 
 import numpy as np
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
 
-from lapbench.datasets._planetoid import citation_source, citation_task
-from lapbench.datasets._sources import Source
-from lapbench.datasets._task import Dataset, Task
+from lapbench.datasets.base.source import Source
+from lapbench.datasets.base.task import Dataset, Task
+from lapbench.datasets.base.validated import validated
+from lapbench.datasets.files.planetoid import citation_source, citation_task
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class Cora(Dataset):
     """2,708 papers on machine learning and their citations; downloaded if its files are not there.
 

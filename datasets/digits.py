@@ -2,14 +2,13 @@
 
 import numpy as np
 import torch
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
 from sklearn.datasets import load_digits
 
-from lapbench.datasets._task import Dataset, Task, fixed_test_split
+from lapbench.datasets.base.task import Dataset, Task, fixed_test_split
+from lapbench.datasets.base.validated import validated
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class Digits(Dataset):
     """1,797 real handwritten digits of 8×8 pixels; no download.
 

@@ -5,19 +5,19 @@ from typing import Annotated
 
 import numpy as np
 from PIL import Image
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
-from lapbench.datasets._files import DataError, MissingDataError, expanded
-from lapbench.datasets._images import Bytes
-from lapbench.datasets._own import Arrays, own_task
-from lapbench.datasets._task import Dataset, Task
+from lapbench.datasets.base.task import Dataset, Task
+from lapbench.datasets.base.validated import validated
+from lapbench.datasets.files.files import DataError, MissingDataError, expanded
+from lapbench.datasets.files.images import Bytes
+from lapbench.datasets.files.own import Arrays, own_task
 
 _ENDINGS = (".png", ".jpg", ".jpeg")
 _MODES = ("L", "RGB")
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class ImageFolder(Dataset):
     """Your own images, PNG or JPEG, in folders train/CLASS and test/CLASS.
 

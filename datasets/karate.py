@@ -5,17 +5,16 @@ from typing import ClassVar
 import networkx
 import numpy as np
 import torch
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
 
-from lapbench.datasets._node_splits import draw_nodes
-from lapbench.datasets._nodes import node_task, undirected
-from lapbench.datasets._task import Dataset, Task
+from lapbench.datasets.base.node_splits import draw_nodes
+from lapbench.datasets.base.nodes import node_task, undirected
+from lapbench.datasets.base.task import Dataset, Task
+from lapbench.datasets.base.validated import validated
 
 _TEST, _VALIDATION, _TRAINING = 18, 8, 8
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class Karate(Dataset):
     """34 members of a karate club and their 78 friendships; no download.
 

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
-from lapbench.datasets._task import Dataset, Task, fixed_test_split
+from lapbench.datasets.base.task import Dataset, Task, fixed_test_split
+from lapbench.datasets.base.validated import validated
 
 _CLASSES = 10
 _LATENT = 16
@@ -16,7 +16,7 @@ _NOISE = 0.1
 _HELD_OUT = 200
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class LatentClasses(Dataset):
     """Ten overlapping classes in 16 latent dimensions, seen in 128; for measuring cost against n.
 

@@ -2,16 +2,14 @@
 
 from typing import ClassVar
 
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
-
-from lapbench.datasets._idx import idx_source, read_idx_images
-from lapbench.datasets._images import Images, PublishedImages
-from lapbench.datasets._sources import Source
-from lapbench.datasets._task import Dataset
+from lapbench.datasets.base.source import Source
+from lapbench.datasets.base.task import Dataset
+from lapbench.datasets.base.validated import validated
+from lapbench.datasets.files.idx import idx_source, read_idx_images
+from lapbench.datasets.files.images import Images, PublishedImages
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class MNIST(PublishedImages, Dataset):
     """70,000 handwritten digits of 28×28 pixels; downloaded if its files are not there.
 

@@ -7,12 +7,12 @@ from typing import Annotated
 from zipfile import BadZipFile
 
 import numpy as np
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
-from lapbench.datasets._files import DataError, MissingDataError, expanded
-from lapbench.datasets._own import Arrays, own_task
-from lapbench.datasets._task import Dataset, Task
+from lapbench.datasets.base.task import Dataset, Task
+from lapbench.datasets.base.validated import validated
+from lapbench.datasets.files.files import DataError, MissingDataError, expanded
+from lapbench.datasets.files.own import Arrays, own_task
 
 _NAMES = ("x_train", "y_train", "x_test", "y_test")
 # What NumPy and zipfile raise for damaged files, encrypted ones and impossible sizes.
@@ -29,7 +29,7 @@ _UNREADABLE = (
 )
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class Npz(Dataset):
     """Your own arrays x_train, y_train, x_test and y_test, in an .npz file.
 

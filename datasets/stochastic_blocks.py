@@ -5,12 +5,12 @@ from typing import Annotated, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 
-from lapbench.datasets._node_splits import draw_nodes
-from lapbench.datasets._nodes import node_task
-from lapbench.datasets._task import Dataset, Task
+from lapbench.datasets.base.node_splits import draw_nodes
+from lapbench.datasets.base.nodes import node_task
+from lapbench.datasets.base.task import Dataset, Task
+from lapbench.datasets.base.validated import validated
 
 _FEATURES = 16
 _TRAINING = 12
@@ -19,7 +19,7 @@ _NODES_PER_CLASS = 3 * _TRAINING
 Degree = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class StochasticBlocks(Dataset):
     """A planted partition with noisy features; the best accuracies are known.
 

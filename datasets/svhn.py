@@ -4,13 +4,12 @@ from io import BytesIO
 from typing import ClassVar
 
 import numpy as np
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
 from scipy.io import loadmat
 
-from lapbench.datasets._images import Bytes, Images, PublishedImages
-from lapbench.datasets._sources import Download, File, Source
-from lapbench.datasets._task import Dataset
+from lapbench.datasets.base.source import Download, File, Source
+from lapbench.datasets.base.task import Dataset
+from lapbench.datasets.base.validated import validated
+from lapbench.datasets.files.images import Bytes, Images, PublishedImages
 
 _MIRROR = "http://ufldl.stanford.edu/housenumbers/"
 _HASHES = {
@@ -19,7 +18,7 @@ _HASHES = {
 }
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class SVHN(PublishedImages, Dataset):
     """99,289 digits of house numbers, 32×32 pixels in colour; downloaded if not there.
 

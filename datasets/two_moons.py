@@ -4,14 +4,14 @@ from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from sklearn.datasets import make_moons
 
-from lapbench.datasets._task import Dataset, Task, fixed_test_split
+from lapbench.datasets.base.task import Dataset, Task, fixed_test_split
+from lapbench.datasets.base.validated import validated
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class TwoMoons(Dataset):
     """Two interleaved half circles in the plane, two classes.
 

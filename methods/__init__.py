@@ -1,1 +1,4 @@
-"""Methods: one head a file; backbones and graph numerics in folders."""
+"""Methods: a file each, or a folder with ``options.py``.
+
+``base`` holds what they are made of, ``backbones`` the feature extractors, ``graph`` the numerics.
+"""

@@ -2,16 +2,17 @@
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Tensor
 
-from lapbench.methods._activations import count_relus
-from lapbench.methods._protocol import Model, Term
-from lapbench.methods._smoothness import Neighbors, Power, smoothness_by_depth
+from lapbench.datasets.base.validated import validated
+from lapbench.methods.base.activations import count_relus
+from lapbench.methods.base.method import Term
+from lapbench.methods.base.model import Model
+from lapbench.methods.base.smoothness import Neighbors, Power, smoothness_by_depth
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class LabelSmoothness(Term):
     r"""Label smoothness: bounds how much the smoothness of label signals changes layer by layer.
 
@@ -47,7 +48,7 @@ class LabelSmoothness(Term):
             return f"label_smoothness: the network has {found} nn.ReLU layer(s); it compares two"
         return None
 
-    def penalty(self, model: Model, x: Tensor, y: Tensor, progress: float) -> Tensor:  # noqa: ARG002
+    def penalty(self, model: Model, x: Tensor, y: Tensor, share_of_epochs: float) -> Tensor:  # noqa: ARG002
         """Return the penalty of a mini-batch; samples with y = −1 are left out of the graphs."""
         sigma = smoothness_by_depth(model, x, y, self.power, self.k, self.reference_batch_size)
         return self.gamma**self.power * sigma.diff().abs().mean()

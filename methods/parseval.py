@@ -4,15 +4,16 @@ from collections.abc import Iterator
 from typing import Annotated, Any, cast
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from lapbench.methods._protocol import Model, Term
+from lapbench.datasets.base.validated import validated
+from lapbench.methods.base.method import Term
+from lapbench.methods.base.model import Model
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class Parseval(Term):
     r"""Parseval training: keeps the weights of every layer close to a tight frame.
 

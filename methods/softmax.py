@@ -3,16 +3,18 @@
 from typing import Annotated, ClassVar
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lapbench.datasets._task import Task
-from lapbench.methods._protocol import GradientKind, Head, Model
+from lapbench.datasets.base.task import Task
+from lapbench.datasets.base.validated import validated
+from lapbench.methods.base.capabilities import HasLayers
+from lapbench.methods.base.method import Head
+from lapbench.methods.base.model import GradientKind, Model
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class Softmax(Head):
     """Linear layer, softmax and cross-entropy: the baseline of every table.
 
@@ -35,7 +37,7 @@ class Softmax(Head):
         return LinearModel(backbone, task.num_classes, self.hidden_size)
 
 
-class LinearModel(Model):
+class LinearModel(Model, HasLayers):
     """A backbone with a linear layer, before it a hidden one or none, trained by cross-entropy."""
 
     def __init__(
@@ -60,6 +62,10 @@ class LinearModel(Model):
     def forward(self, x: Tensor) -> Tensor:
         """Return the log-softmax of the outputs (n, c)."""
         return torch.log_softmax(self.outputs(self.features(x)), dim=1)
+
+    def layers(self) -> list[nn.Module]:
+        """Return the modules of a backbone that is a sequence, and the linear layers after them."""
+        return [*self.backbone.children(), *self.hidden, self.linear]
 
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the mean cross-entropy over the samples with y != −1."""

@@ -3,12 +3,13 @@
 from typing import Annotated, Literal
 
 import torch
-from pydantic import ConfigDict, Field, model_validator
-from pydantic.dataclasses import dataclass
+from pydantic import Field, model_validator
 from torch import Tensor
 
-from lapbench.methods._activations import count_relus, observing_relus
-from lapbench.methods._protocol import Model, Term
+from lapbench.datasets.base.validated import validated
+from lapbench.methods.base.activations import count_relus, observing_relus
+from lapbench.methods.base.method import Term
+from lapbench.methods.base.model import Model
 
 _EPSILON_RAMP = (0.10, 0.35)
 _GAMMA_RAMP = (0.20, 0.80)
@@ -17,7 +18,7 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class SparseManifold(Term):
     r"""Sparse manifold regularisation: outputs and ReLU patterns alike at opposite corners.
 
@@ -66,9 +67,9 @@ class SparseManifold(Term):
             return "sparse_manifold: the network has no nn.ReLU; set gamma_hamming = 0"
         return None
 
-    def penalty(self, model: Model, x: Tensor, y: Tensor, progress: float) -> Tensor:  # noqa: ARG002
+    def penalty(self, model: Model, x: Tensor, y: Tensor, share_of_epochs: float) -> Tensor:  # noqa: ARG002
         """Return the penalty of a mini-batch; labels play no part."""
-        epsilon = self.epsilon * _ramp(progress, self.epsilon_start, _EPSILON_RAMP)
+        epsilon = self.epsilon * _ramp(share_of_epochs, self.epsilon_start, _EPSILON_RAMP)
         corner = random_corner(x, epsilon)
         pair = torch.cat([x + corner, x - corner])
         distances: list[Tensor] = []
@@ -83,7 +84,7 @@ class SparseManifold(Term):
         if self.gamma_intrinsic > 0:
             plus, minus = (model.outputs(half) for half in features.chunk(2))
             total = total + self.gamma_intrinsic * (plus - minus).square().sum(dim=1).mean()
-        return _ramp(progress, self.gamma_start, _GAMMA_RAMP) * total
+        return _ramp(share_of_epochs, self.gamma_start, _GAMMA_RAMP) * total
 
 
 def random_corner(x: Tensor, epsilon: float) -> Tensor:
@@ -109,8 +110,8 @@ def hamming(pairs: Tensor, alpha: float, power: Literal[1, 2]) -> Tensor:
     return distance
 
 
-def _ramp(progress: float, start: float, interval: tuple[float, float]) -> float:
-    """Return a share that grows linearly from ``start`` to 1 over an interval of progress."""
+def _ramp(share_of_epochs: float, start: float, interval: tuple[float, float]) -> float:
+    """Return a share that grows linearly from ``start`` to 1 over an interval of the epochs."""
     low, high = interval
-    done = min(max((progress - low) / (high - low), 0.0), 1.0)
+    done = min(max((share_of_epochs - low) / (high - low), 0.0), 1.0)
     return start + (1 - start) * done

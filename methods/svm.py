@@ -2,17 +2,18 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lapbench.datasets._task import Task
-from lapbench.methods._protocol import GradientKind, Head, Model
+from lapbench.datasets.base.task import Task
+from lapbench.datasets.base.validated import validated
+from lapbench.methods.base.method import Head
+from lapbench.methods.base.model import GradientKind, Model
 from lapbench.methods.softmax import LinearModel
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class SVM(Head):
     r"""Linear scores and the multi-class hinge loss: the WNLL paper's second baseline.
 

@@ -1,1 +1,1 @@
-"""Reports: pure functions from tidy tables to leaderboards, statistics and figures."""
+"""Tables, statistics, figures and the page: functions of tidy tables, which know nobody."""

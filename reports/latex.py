@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from lapbench.reports.leaderboard import readable
-from lapbench.reports.statistics import is_marked
+from lapbench.reports.statistics.tests import is_marked
 
 _BOLD = "the best mean and all that is not significantly worse"
 _SYMBOLS = {

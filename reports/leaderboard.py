@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lapbench.reports.comparisons import comparisons
 from lapbench.reports.published import published_accuracies
-from lapbench.reports.statistics import binomial_error, interval, is_marked
+from lapbench.reports.statistics.comparisons import comparisons
+from lapbench.reports.statistics.tests import binomial_error, interval, is_marked
 
 ROW = ["task", "backbone", "method", "training", "gradient"]
 METRICS = [

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from lapbench.reports.statistics import interval
+from lapbench.reports.statistics.tests import interval
 
 ROW = ["task", "backbone", "method", "training"]
 LEVEL = ["attack", "norm", "parameter", "level", "steps", "metric"]

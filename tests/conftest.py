@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 import torch
 
-from lapbench.datasets import _download, _planetoid
+from lapbench.datasets.files import download, planetoid
 
 TINY_SUITE = """
 title = "tiny"
@@ -34,8 +34,8 @@ from typing import ClassVar
 
 import torch
 
-from lapbench.methods._protocol import Head
 from lapbench.methods.softmax import Softmax
+from lapbench.plugin import Head
 
 
 class _Softmax(Head):
@@ -110,9 +110,9 @@ def _no_download(monkeypatch: pytest.MonkeyPatch) -> None:
             refuse()
         stream(url, *rest)
 
-    stream = _download._stream
-    monkeypatch.setattr(_planetoid, "_download", refuse)
-    monkeypatch.setattr(_download, "_stream", only_from_here)
+    stream = download._stream
+    monkeypatch.setattr(planetoid, "_download", refuse)
+    monkeypatch.setattr(download, "_stream", only_from_here)
 
 
 @pytest.fixture

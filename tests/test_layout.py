@@ -1,81 +1,186 @@
-"""The folders install as one package, and know only whom they may know."""
+"""The house: who may know whom, and that every door is public."""
 
 import ast
-import shutil
-import subprocess
-import sys
+import re
 import tomllib
-import zipfile
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
 
+import networkx as nx
 import pytest
+from import_graph import FOLDERS, ROOT, circles, imports, make_graph, make_modules, room_of
 
-ROOT = Path(__file__).parent.parent
-FOLDERS = {
-    "bench": "lapbench",
-    "methods": "lapbench.methods",
-    "datasets": "lapbench.datasets",
-    "reports": "lapbench.reports",
+FLOORS = [
+    "lapbench.errors",
+    "lapbench.seeds",
+    "lapbench.datasets.base",
+    "lapbench.datasets.files",
+    "lapbench.datasets",
+    "lapbench.methods.graph",
+    "lapbench.methods.base",
+    "lapbench.methods.backbones",
+    "lapbench.methods",
+    "lapbench.methods.gll",
+    "lapbench.methods.wnll",
+    "lapbench.methods.bilevel",
+    "lapbench.attacks.base",
+    "lapbench.attacks.verifier",
+    "lapbench.attacks",
+    "lapbench.discovery",
+    "lapbench.plugin",
+    "lapbench.training",
+    "lapbench.suites",
+    "lapbench.suite",
+    "lapbench.robustness",
+    "lapbench.measure",
+    "lapbench.results",
+    "lapbench.reports.statistics",
+    "lapbench.reports",
+    "lapbench.reports.figures.base",
+    "lapbench.reports.figures",
+    "lapbench.reports.page",
+    "lapbench.reports.tracking",
+    "lapbench.reporting",
+    "lapbench.tracking",
+    "lapbench.running",
+    "lapbench.cli",
+    "lapbench",
+]
+"""The rooms from the ground up: each may import those before it, and nobody after it."""
+
+KNOW_ONLY = {
+    "lapbench.methods.graph": ("lapbench.methods.graph",),
+    "lapbench.methods": ("lapbench.methods", "lapbench.datasets"),
+    "lapbench.datasets": ("lapbench.datasets",),
+    "lapbench.reports": ("lapbench.reports",),
 }
-MAY_KNOW = {
-    "bench": {"bench", "methods", "datasets", "reports"},
-    "methods": {"methods", "datasets"},
-    "datasets": {"datasets"},
-    "reports": {"reports"},
-}
+"""Packages that know no others, however low these stand."""
+
+MODULES = make_modules()
+GRAPH = make_graph(MODULES)
 
 
-def sources(folder: str) -> Iterator[Path]:
-    """All Python files of a top-level folder."""
-    return (ROOT / folder).rglob("*.py")
+def rooms() -> nx.DiGraph:
+    """An arrow from each room to each that it imports from."""
+    between = ((room_of(a, MODULES), room_of(b, MODULES)) for a, b in GRAPH.edges)
+    return nx.DiGraph((one, other) for one, other in between if one != other)
 
 
-def package_of(path: Path) -> str:
-    """Name under which a folder is installed."""
-    first, *rest = path.relative_to(ROOT).parts
-    return ".".join([FOLDERS[first], *rest])
+def within(module: str, package: str) -> bool:
+    return f"{module}.".startswith(f"{package}.")
 
 
-def folder_of(module: str) -> str:
-    """Top-level folder that a module of lapbench comes from."""
-    second = module.split(".")[1] if "." in module else ""
-    return second if second in MAY_KNOW else "bench"
+def test_every_room_stands_on_a_floor():
+    assert {room_of(module, MODULES) for module in MODULES} == set(FLOORS)
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Full names of all that a file imports, relative imports marked by a dot."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield "." * node.level + (node.module or "")
+def test_no_import_leads_up():
+    floor = {room: number for number, room in enumerate(FLOORS)}
+    assert not [
+        f"{one} imports {other}"
+        for one, other in GRAPH.edges
+        if floor[room_of(one, MODULES)] < floor[room_of(other, MODULES)]
+    ]
+
+
+def test_no_circle_of_files_or_rooms_also_for_types_alone():
+    assert circles(GRAPH) == []
+    assert circles(rooms()) == []
+
+
+@pytest.mark.parametrize("package", KNOW_ONLY)
+def test_package_knows_only_what_it_may(package: str):
+    assert not [
+        f"{one} imports {other}"
+        for one, other in GRAPH.edges
+        if within(one, package) and not any(within(other, known) for known in KNOW_ONLY[package])
+    ]
+
+
+def private(package: str, name: str) -> str:
+    """The package that a private module or name belongs to, "" if all is public."""
+    parts = [*package.split("."), *([name] if name else [])]
+    hidden = [part.startswith("_") and not part.startswith("__") for part in parts]
+    return ".".join(parts[: hidden.index(True)]) if any(hidden) else ""
+
+
+def test_no_import_goes_through_a_private_door():
+    """A module or name with an underscore is for the files of its own package."""
+    wrong = [
+        f"{module} imports {package}.{name}"
+        for module, path in MODULES.items()
+        for package, name in imports(path)
+        if package.startswith("lapbench")
+        and (owner := private(package, name))
+        and owner not in (module, room_of(module, MODULES))
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("folder", ["tests", "docs"])
+def test_tests_and_docs_import_no_private_module(folder: str):
+    texts = [*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.md"), ROOT / "README.md"]
+    door = re.compile(r"^ *from (lapbench[\w.]*) import (.+)$", re.MULTILINE)
+    wrong = [
+        f"{path.name}: {found[0]}"
+        for path in texts
+        for found in door.finditer(path.read_text(encoding="utf-8"))
+        if "._" in found[1]
+    ]
+    assert wrong == []
+
+
+def test_imports_are_absolute():
+    for path in MODULES.values():
+        for package, _ in imports(path):
+            assert not package.startswith("."), f"{path}: relative import"
+            assert package.split(".")[0] not in FOLDERS, f"{path}: write lapbench.{package}"
+
+
+def test_no_two_public_classes_share_a_name():
+    """But WNLL and its kin: a figure's module, say, is no class."""
+    names = Counter(
+        node.name
+        for path in MODULES.values()
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert {name for name, count in names.items() if count > 1} == set()
+
+
+def test_rooms_of_the_harness_hold_sixteen_files_at_most():
+    crowded = Counter(path.parent for path in MODULES.values() if within_bench(path))
+    assert max(crowded.values()) <= 16, crowded
+
+
+def within_bench(path: Path) -> bool:
+    return path.is_relative_to(ROOT / "bench")
+
+
+def test_options_of_a_method_know_no_model():
+    for module in MODULES:
+        if module.startswith("lapbench.methods.") and module.endswith(".options"):
+            package = module.rpartition(".")[0]
+            reached = nx.descendants(GRAPH, module)
+            assert not [name for name in reached if name.startswith(package) and "model" in name]
+
+
+def test_guide_lists_the_rooms_of_the_harness_in_their_order():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `(\w+)(?:/|\.py)` ", text, re.MULTILINE)
+    harness = [name.removeprefix("lapbench.") for name in FLOORS if name.count(".") == 1]
+    expected = [n for n in harness if n not in ("methods", "datasets", "reports", "suites")]
+    assert [name for name in listed if name in expected] == expected
 
 
 def test_every_folder_is_in_the_packages_of_pyproject():
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
     found = {}
-    for folder in FOLDERS:
-        for path in sources(folder):
-            found[package_of(path.parent)] = str(path.parent.relative_to(ROOT).as_posix())
+    for path in MODULES.values():
+        first, *rest = path.parent.relative_to(ROOT).parts
+        found[".".join([FOLDERS[first], *rest])] = path.parent.relative_to(ROOT).as_posix()
     assert set(tools["setuptools"]["packages"]) == set(found)
     assert tools["setuptools"]["package-dir"] == found
-
-
-@pytest.mark.parametrize("folder", FOLDERS)
-def test_imports_are_absolute_and_in_the_allowed_direction(folder: str):
-    for path in sources(folder):
-        for name in imports(path):
-            assert not name.startswith("."), f"{path}: relative import"
-            assert name.split(".")[0] not in FOLDERS, f"{path}: write lapbench.{name}"
-            if name.split(".")[0] == "lapbench":
-                assert folder_of(name) in MAY_KNOW[folder], f"{path} may not know {name}"
-
-
-def test_graph_numerics_know_nothing_above_them():
-    for path in sources("methods/graph"):
-        known = {name for name in imports(path) if name.startswith("lapbench")}
-        assert all(name.startswith("lapbench.methods.graph") for name in known), path
 
 
 def test_public_files_of_methods_define_one_public_component():
@@ -94,83 +199,3 @@ def test_public_files_of_methods_define_one_public_component():
                 and any(isinstance(b, ast.Name) and b.id in names for b in node.bases)
             ]
             assert len(classes) == 1, path
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the content of the built wheel."""
-    source = tmp_path_factory.mktemp("source")
-    for name in FOLDERS:
-        shutil.copytree(ROOT / name, source / name)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", "dist"]
-    subprocess.run(build, cwd=source, check=True, capture_output=True)
-    (wheel,) = (source / "dist").glob("*.whl")
-    site = tmp_path_factory.mktemp("site")
-    zipfile.ZipFile(wheel).extractall(site)
-    return site
-
-
-def test_wheel_puts_only_lapbench_into_site_packages(site: Path):
-    top = {path.name for path in site.iterdir() if not path.name.endswith(".dist-info")}
-    assert top == {"lapbench"}
-    package = site / "lapbench"
-    installed = {path.relative_to(package).as_posix() for path in package.rglob("*.*")}
-    named = {"py.typed", "suites/default.toml", "reports/published.toml", "methods/graph/knn.py"}
-    assert named <= installed
-    assert {"reports/templates/page.html.jinja", "reports/templates/style.css"} <= installed
-
-
-def test_hugging_face_datasets_stays_importable(site: Path, tmp_path: Path):
-    """A stand-in of that name, installed beside lapbench, is what `import datasets` finds."""
-    (tmp_path / "datasets").mkdir()
-    (tmp_path / "datasets" / "__init__.py").write_text("HUGGING_FACE = True")
-    code = (
-        "import lapbench.datasets.digits, datasets; assert datasets.HUGGING_FACE;"
-        "assert lapbench.datasets.digits.__name__ == 'lapbench.datasets.digits'"
-    )
-    python(code, site, tmp_path)
-
-
-def test_no_module_is_imported_under_two_names(site: Path, tmp_path: Path):
-    code = """
-import pathlib, pkgutil, sys, lapbench
-for module in pkgutil.walk_packages(lapbench.__path__, "lapbench."):
-    __import__(module.name)
-files = {}
-for name, module in list(sys.modules.items()):
-    file = getattr(module, "__file__", None)
-    if file and file.startswith(str(pathlib.Path(lapbench.__file__).parent)):
-        assert files.setdefault(file, name) == name, (file, name)
-        assert name.startswith("lapbench"), name
-assert len(files) > 30, len(files)
-assert not {"bench", "methods", "datasets", "reports"} & set(sys.modules)
-"""
-    python(code, site, tmp_path)
-
-
-@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["run", "--help"]])
-def test_help_and_list_import_nothing_heavy(site: Path, tmp_path: Path, arguments: list[str]):
-    code = f"""
-import sys
-from lapbench.cli import main
-main({arguments!r}, standalone_mode=False)
-heavy = {{"torch", "pandas", "scipy", "sklearn", "matplotlib", "seaborn", "pydantic", "numpy"}}
-assert not heavy & set(sys.modules), heavy & set(sys.modules)
-"""
-    python(code, site, tmp_path)
-
-
-def python(code: str, site: Path, folder: Path) -> None:
-    """Run code with lapbench from the wheel, in a folder outside the repository."""
-    environment = {"PYTHONPATH": f"{site}:{folder}", "OMP_NUM_THREADS": "1"}
-    ran = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr

@@ -1,22 +1,24 @@
 """Auto-PGD on the cross-entropy."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass as plain_dataclass
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from lapbench.attacks._ball import Ball
-from lapbench.attacks._protocol import STRICT, Candidate, Count, GradientAttack, Level, Passes
-from lapbench.attacks._rows import column
-from lapbench.attacks._target import Target, log_likelihood
+from lapbench.attacks.base.attack import Candidate, GradientAttack, Level, Passes
+from lapbench.attacks.base.ball import Ball
+from lapbench.attacks.base.loss import column, log_likelihood
+from lapbench.attacks.base.quantities import Count
+from lapbench.attacks.base.target import Target
+from lapbench.datasets.base.validated import validated
 
 _MOMENTUM = 0.75
 _SHARE_OF_RISES = 0.75
 
 
-@plain_dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class _Iterate:
     """Inputs x (n, …), their losses (n,) and the gradients there (n, …)."""
 
@@ -34,7 +36,7 @@ class _Iterate:
         )
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@validated(kw_only=True)
 class APGDCE(GradientAttack):
     """PGD with momentum whose step each input halves for itself where it no longer gains.
 
@@ -61,6 +63,8 @@ class APGDCE(GradientAttack):
     diverse parameter-free attacks", 2020, algorithm 1 and section 3.
 
     """
+
+    adapts_steps: ClassVar[bool] = True
 
     steps: Count = 50
     restarts: Count = 1

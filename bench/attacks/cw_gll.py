@@ -4,26 +4,17 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from lapbench.attacks._protocol import (
-    STRICT,
-    Attack,
-    Candidate,
-    Count,
-    Level,
-    Levels,
-    Passes,
-    Positive,
-    Units,
-)
-from lapbench.attacks._rows import column
-from lapbench.attacks._tanh import TanhBox
-from lapbench.attacks._target import Target, margins
+from lapbench.attacks.base.attack import Attack, Candidate, Level, Passes
+from lapbench.attacks.base.loss import column, margins
+from lapbench.attacks.base.quantities import Count, Levels, Positive, Units
+from lapbench.attacks.base.tanh import TanhBox
+from lapbench.attacks.base.target import Target
+from lapbench.datasets.base.validated import validated
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@validated(kw_only=True)
 class CWGLL(Attack):
     """Few steps of Adam from the input towards the runner-up class, for given constants c.
 

@@ -5,16 +5,17 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from lapbench.attacks._protocol import STRICT, Attack, Candidate, Count, Level, Passes, Positive
-from lapbench.attacks._rows import column
-from lapbench.attacks._tanh import TanhBox
-from lapbench.attacks._target import Target, margins
+from lapbench.attacks.base.attack import Attack, Candidate, Level, Passes
+from lapbench.attacks.base.loss import column, margins
+from lapbench.attacks.base.quantities import Count, Positive
+from lapbench.attacks.base.tanh import TanhBox
+from lapbench.attacks.base.target import Target
+from lapbench.datasets.base.validated import validated
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@validated(kw_only=True)
 class CWStrong(Attack):
     """The shortest change that Adam finds to make an input wrong, the constant being searched.
 

@@ -5,18 +5,19 @@ from typing import Annotated
 
 import torch
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from lapbench.attacks._protocol import STRICT, Attack, Candidate, Count, Level, Passes
-from lapbench.attacks._rows import column
-from lapbench.attacks._target import Target
+from lapbench.attacks.base.attack import Attack, Candidate, Level, Passes
+from lapbench.attacks.base.loss import column
+from lapbench.attacks.base.quantities import Count
+from lapbench.attacks.base.target import Target
+from lapbench.datasets.base.validated import validated
 
 _BEYOND = 1e-4
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@validated(kw_only=True)
 class DeepFool(Attack):
     """Steps to the nearest boundary of a classifier that is taken for linear: a short change in ℓ2.
 

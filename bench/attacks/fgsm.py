@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from lapbench.attacks._protocol import STRICT, Candidate, GradientAttack, Level, Passes
-from lapbench.attacks._steps import ascend
-from lapbench.attacks._target import Target
+from lapbench.attacks.base.ascent import ascend
+from lapbench.attacks.base.attack import Candidate, GradientAttack, Level, Passes
+from lapbench.attacks.base.target import Target
+from lapbench.datasets.base.validated import validated
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@validated(kw_only=True)
 class FGSM(GradientAttack):
     """One step of length ε along the sign of the gradient.
 

@@ -3,15 +3,16 @@
 from collections.abc import Iterator
 from math import sqrt
 
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from lapbench.attacks._protocol import STRICT, Attack, Candidate, Level, Levels, Passes, Units
-from lapbench.attacks._snr import Signal
-from lapbench.attacks._target import Target
+from lapbench.attacks.base.attack import Attack, Candidate, Level, Passes
+from lapbench.attacks.base.quantities import Levels, Units
+from lapbench.attacks.base.signal import Signal
+from lapbench.attacks.base.target import Target
+from lapbench.datasets.base.validated import validated
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@validated(kw_only=True)
 class FGSMSNR(Attack):
     """One step along the sign of the gradient, as long as a signal-to-noise ratio asks for.
 

@@ -4,26 +4,17 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from lapbench.attacks._protocol import (
-    STRICT,
-    Attack,
-    Candidate,
-    Count,
-    Knowledge,
-    Level,
-    Levels,
-    Passes,
-    Units,
-)
-from lapbench.attacks._snr import Signal
-from lapbench.attacks._target import Target
+from lapbench.attacks.base.attack import Attack, Candidate, Level, Passes
+from lapbench.attacks.base.quantities import Count, Knowledge, Levels, Units
+from lapbench.attacks.base.signal import Signal
+from lapbench.attacks.base.target import Target
+from lapbench.datasets.base.validated import validated
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@validated(kw_only=True)
 class GaussianNoise(Attack):
     """Gaussian noise, scaled sample by sample to a signal-to-noise ratio.
 

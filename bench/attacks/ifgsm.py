@@ -2,26 +2,20 @@
 
 from collections.abc import Iterator
 from math import ceil
+from typing import ClassVar
 
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from lapbench.attacks._protocol import (
-    STRICT,
-    Candidate,
-    Count,
-    GradientAttack,
-    Level,
-    Passes,
-    Positive,
-)
-from lapbench.attacks._steps import ascend
-from lapbench.attacks._target import Target
+from lapbench.attacks.base.ascent import ascend
+from lapbench.attacks.base.attack import Candidate, GradientAttack, Level, Passes
+from lapbench.attacks.base.quantities import Count, Positive
+from lapbench.attacks.base.target import Target
+from lapbench.datasets.base.validated import validated
 
 _CHECKED = 4
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@validated(kw_only=True)
 class IFGSM(GradientAttack):
     """Steps of a fixed length along the sign of the gradient, from the input itself.
 
@@ -37,6 +31,8 @@ class IFGSM(GradientAttack):
     paper, eq. 16 and section 4.3 (given steps).
 
     """
+
+    iterates: ClassVar[bool] = True
 
     step_size: Positive
     steps: Count | None = None

@@ -5,25 +5,18 @@ from contextlib import contextmanager
 from typing import ClassVar
 
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lapbench.attacks._faults import Shares, predict_changed
-from lapbench.attacks._protocol import (
-    STRICT,
-    Attack,
-    Candidate,
-    Count,
-    Knowledge,
-    Level,
-    Passes,
-)
-from lapbench.attacks._target import Target
-from lapbench.methods._protocol import Model
+from lapbench.attacks.base.attack import Attack, Candidate, Level, Passes
+from lapbench.attacks.base.model_changes import predict_changed
+from lapbench.attacks.base.quantities import Count, Knowledge, Shares
+from lapbench.attacks.base.target import Target
+from lapbench.datasets.base.validated import validated
+from lapbench.methods.base.model import Model
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@validated(kw_only=True)
 class NeuronDropout(Attack):
     """Neurons that fail at random while the model predicts.
 

@@ -1,27 +1,20 @@
 """Projected gradient descent with restarts."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 import torch
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from lapbench.attacks._protocol import (
-    STRICT,
-    Candidate,
-    Checkpoints,
-    Count,
-    GradientAttack,
-    Level,
-    Passes,
-    Positive,
-)
-from lapbench.attacks._rows import column
-from lapbench.attacks._steps import ascend
-from lapbench.attacks._target import Target
+from lapbench.attacks.base.ascent import ascend
+from lapbench.attacks.base.attack import Candidate, GradientAttack, Level, Passes
+from lapbench.attacks.base.loss import column
+from lapbench.attacks.base.quantities import Count, Positive, StepCounts
+from lapbench.attacks.base.target import Target
+from lapbench.datasets.base.validated import validated
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@validated(kw_only=True)
 class PGD(GradientAttack):
     """Steps along the sign of the gradient from random starts in the ball.
 
@@ -43,7 +36,10 @@ class PGD(GradientAttack):
 
     """
 
-    steps: Checkpoints
+    iterates: ClassVar[bool] = True
+    starts_at_random: ClassVar[bool] = True
+
+    steps: StepCounts
     restarts: Count = 1
     relative_step_size: Positive = 0.125
     base_sets: Count = 1

@@ -5,26 +5,17 @@ from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from lapbench.attacks._faults import Shares, predict_changed, predicting_on, uses_edges
-from lapbench.attacks._protocol import (
-    STRICT,
-    Attack,
-    Candidate,
-    Count,
-    Knowledge,
-    Level,
-    Passes,
-)
-from lapbench.attacks._target import Target
-from lapbench.datasets._nodes import undirected
-from lapbench.methods._bilevel_nodes import NodeModel
-from lapbench.methods._learned_graph import Refined
+from lapbench.attacks.base.attack import Attack, Candidate, Level, Passes
+from lapbench.attacks.base.model_changes import predict_changed, predicting_on, using_edges
+from lapbench.attacks.base.quantities import Count, Knowledge, Shares
+from lapbench.attacks.base.target import Target
+from lapbench.datasets.base.nodes import undirected
+from lapbench.datasets.base.validated import validated
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@validated(kw_only=True)
 class RandomEdges(Attack):
     """Edges that are inserted into the graph, or deleted from it, at random after training.
 
@@ -57,16 +48,17 @@ class RandomEdges(Attack):
 
     def skip(self, target: Target) -> str | None:
         """Return that there are no edges, that none can come, or that new ones have no weight."""
-        task, model = target.task, target.model
+        task = target.task
         edges = task.edge_index
         if edges is None:
             return f"{task.name} has no graph"
-        if not uses_edges(model):
+        using = using_edges(target.model)
+        if not using:
             return "its network does not use the edges"
         if self.kind == "deletion":
             return None
-        if isinstance(model, NodeModel) and isinstance(model.graph, Refined):
-            return "it learned a weight for each edge, and a new one has none"
+        if refused := next(filter(None, (part.refuses_new_edges for part in using)), None):
+            return refused
         nodes, size = len(task.train), edges.shape[1]
         absent = nodes * (nodes - 1) // 2 - size
         if round(self.shares[-1] * size) > absent:

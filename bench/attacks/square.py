@@ -5,26 +5,19 @@ from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from lapbench.attacks._ball import Ball
-from lapbench.attacks._protocol import (
-    STRICT,
-    BallAttack,
-    Candidate,
-    Count,
-    Knowledge,
-    Level,
-    Passes,
-)
-from lapbench.attacks._rows import column
-from lapbench.attacks._target import Target, margins
+from lapbench.attacks.base.attack import BallAttack, Candidate, Level, Passes
+from lapbench.attacks.base.ball import Ball
+from lapbench.attacks.base.loss import column, margins
+from lapbench.attacks.base.quantities import Count, Knowledge
+from lapbench.attacks.base.target import Target
+from lapbench.datasets.base.validated import validated
 
 _HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@validated(kw_only=True)
 class Square(BallAttack):
     """Random search by squares of constant colour; it asks for predictions and nothing else.
 

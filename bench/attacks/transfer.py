@@ -3,24 +3,17 @@
 from collections.abc import Iterator
 from typing import ClassVar
 
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from lapbench.attacks._protocol import (
-    STRICT,
-    BallAttack,
-    Candidate,
-    Checkpoints,
-    Count,
-    Knowledge,
-    Passes,
-    Positive,
-)
-from lapbench.attacks._target import Target
+from lapbench.attacks.base.attack import BallAttack, Candidate, Passes
+from lapbench.attacks.base.quantities import Count, Knowledge, Positive, StepCounts
+from lapbench.attacks.base.target import Target
 from lapbench.attacks.pgd import PGD
+from lapbench.datasets.base.validated import validated
+from lapbench.errors import NotApplicableError
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@validated(kw_only=True)
 class Transfer(BallAttack):
     """PGD on another model; the one that is tested is asked nothing.
 
@@ -38,7 +31,7 @@ class Transfer(BallAttack):
 
     knowledge: ClassVar[Knowledge] = "transfer"
 
-    steps: Checkpoints
+    steps: StepCounts
     restarts: Count = 1
     relative_step_size: Positive = 0.125
     source: str = "softmax"
@@ -49,8 +42,11 @@ class Transfer(BallAttack):
 
     def skip(self, target: Target) -> str | None:
         """Return why there is no other model, if so."""
-        other = target.source(self.source)
-        return other if isinstance(other, str) else None
+        try:
+            target.source(self.source)
+        except NotApplicableError as error:
+            return str(error)
+        return None
 
     def passes(self, num_classes: int) -> Passes:
         """Return those of PGD, which are on the other model."""
@@ -60,13 +56,10 @@ class Transfer(BallAttack):
         """Yield what PGD makes of the batch on the other model.
 
         Raises:
-            ValueError: if there is none.
+            NotApplicableError: if there is none.
 
         """
-        other = target.source(self.source)
-        if isinstance(other, str):
-            raise ValueError(f"source: received {self.source!r}; {other}")
-        return self._pgd().perturb(other, x, y)
+        return self._pgd().perturb(target.source(self.source), x, y)
 
     def _pgd(self) -> PGD:
         return PGD(

@@ -4,27 +4,19 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 import torch
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from lapbench.attacks._affine import affine_layers, why_not
-from lapbench.attacks._milp import Verdict
-from lapbench.attacks._protocol import (
-    STRICT,
-    BallAttack,
-    Candidate,
-    Count,
-    Knowledge,
-    Level,
-    Passes,
-    Positive,
-)
-from lapbench.attacks._target import Target
-from lapbench.attacks._verify import verify
+from lapbench.attacks.base.attack import BallAttack, Candidate, Level, Passes
+from lapbench.attacks.base.quantities import Count, Knowledge, Positive
+from lapbench.attacks.base.target import Target
 from lapbench.attacks.pgd import PGD
+from lapbench.attacks.verifier.affine import affine_layers, why_not
+from lapbench.attacks.verifier.milp import Verdict
+from lapbench.attacks.verifier.verify import verify
+from lapbench.datasets.base.validated import validated
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@validated(kw_only=True)
 class Verification(BallAttack):
     """A proof for each image that no input within ε is wrong, or one that is, or neither in time.
 

@@ -6,21 +6,14 @@ from typing import Annotated, ClassVar
 
 import torch
 from pydantic import AfterValidator, Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from lapbench.attacks._faults import predict_changed, predicting_on
-from lapbench.attacks._protocol import (
-    STRICT,
-    Attack,
-    Candidate,
-    Checkpoints,
-    Knowledge,
-    Level,
-    Passes,
-)
-from lapbench.attacks._target import Target
-from lapbench.methods._protocol import Model
+from lapbench.attacks.base.attack import Attack, Candidate, Level, Passes
+from lapbench.attacks.base.model_changes import predict_changed, predicting_on
+from lapbench.attacks.base.quantities import Knowledge, StepCounts
+from lapbench.attacks.base.target import Target
+from lapbench.datasets.base.validated import validated
+from lapbench.methods.base.model import Model
 
 
 def _two_or_more(bits: list[int]) -> list[int]:
@@ -29,10 +22,10 @@ def _two_or_more(bits: list[int]) -> list[int]:
     return bits
 
 
-Bits = Annotated[Checkpoints, AfterValidator(_two_or_more)]
+Bits = Annotated[StepCounts, AfterValidator(_two_or_more)]
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@validated(kw_only=True)
 class WeightQuantization(Attack):
     """Weights of the trained model in few bits.
 

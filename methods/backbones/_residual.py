@@ -7,8 +7,8 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lapbench.datasets._task import Task
-from lapbench.methods.backbones._protocol import Features, Normalize, image_shape
+from lapbench.datasets.base.task import Task
+from lapbench.methods.base.backbone import Features, Normalize, image_shape
 
 Combination = Literal["sum", "convex"]
 
@@ -18,7 +18,7 @@ _BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 
 
 @dataclass(frozen=True)
-class Stage:
+class ResidualStage:
     """Residual blocks of one width, the first of which divides height and width by the stride."""
 
     blocks: int
@@ -50,20 +50,24 @@ class ResidualNetwork:
     """
 
     width: int
-    stages: Sequence[Stage]
+    stages: Sequence[ResidualStage]
     activation: Literal["before", "after"]
     block: Literal["basic", "bottleneck"] = "basic"
     shortcut: Literal["projection", "zero-padding"] = "projection"
     combination: Combination = "sum"
 
-    def outputs(self, stage: Stage) -> int:
+    def outputs(self, stage: ResidualStage) -> int:
         """Return the channels after a block of a stage."""
         return stage.width if self.block == "basic" else _EXPANSION * stage.width
 
 
-def three_stages(blocks: int, width: int) -> list[Stage]:
+def three_stages(blocks: int, width: int) -> list[ResidualStage]:
     """Return stages of as many blocks each, of one, two and four times a width."""
-    return [Stage(blocks, width, 1), Stage(blocks, 2 * width, 2), Stage(blocks, 4 * width, 2)]
+    return [
+        ResidualStage(blocks, width, 1),
+        ResidualStage(blocks, 2 * width, 2),
+        ResidualStage(blocks, 4 * width, 2),
+    ]
 
 
 def imagenet_network(
@@ -79,7 +83,7 @@ def imagenet_network(
     numbers = zip(_BLOCKS[depth], (64, 128, 256, 512), (1, 2, 2, 2), strict=True)
     return ResidualNetwork(
         width=64,
-        stages=[Stage(*stage) for stage in numbers],
+        stages=[ResidualStage(*stage) for stage in numbers],
         activation=activation,
         block="bottleneck" if depth == 50 else "basic",
         combination=combination,
@@ -115,7 +119,9 @@ def build_residual(network: ResidualNetwork, backbone: str, task: Task) -> Featu
 class _Block(nn.Module):
     """A residual block; what its network has elsewhere is the identity here."""
 
-    def __init__(self, network: ResidualNetwork, stage: Stage, inputs: int, stride: int) -> None:
+    def __init__(
+        self, network: ResidualNetwork, stage: ResidualStage, inputs: int, stride: int
+    ) -> None:
         super().__init__()
         before = network.activation == "before"
         outputs = network.outputs(stage)
@@ -155,7 +161,7 @@ class _ZeroPadding(nn.Module):
 
 
 def _convolutions(
-    network: ResidualNetwork, stage: Stage, inputs: int, stride: int
+    network: ResidualNetwork, stage: ResidualStage, inputs: int, stride: int
 ) -> list[nn.Conv2d]:
     width, outputs = stage.width, network.outputs(stage)
     if network.block == "basic":

@@ -3,13 +3,13 @@
 import warnings
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Tensor, nn
 
-from lapbench.datasets._task import Task
-from lapbench.methods.backbones._graph import InputLayer, NodeNetwork
-from lapbench.methods.backbones._protocol import Backbone
+from lapbench.datasets.base.task import Task
+from lapbench.datasets.base.validated import validated
+from lapbench.methods.base.backbone import Backbone
+from lapbench.methods.base.node_network import InputLayer, NodeNetwork
 
 with warnings.catch_warnings():
     # torch_geometric.nn.pool.select scripts a class when it is imported, which torch deprecates.
@@ -17,7 +17,7 @@ with warnings.catch_warnings():
     import torch_geometric.nn
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class APPNP(Backbone):
     """Features of single nodes, smoothed by personalised PageRank on the graph.
 

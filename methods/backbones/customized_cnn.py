@@ -1,16 +1,15 @@
 """The customised network of the GLL paper."""
 
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
 from torch import nn
 
-from lapbench.datasets._task import Task
-from lapbench.methods.backbones._protocol import Backbone, Features, Normalize, image_shape
+from lapbench.datasets.base.task import Task
+from lapbench.datasets.base.validated import validated
+from lapbench.methods.base.backbone import Backbone, Features, Normalize, image_shape
 
 _FEATURES = 128
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class CustomizedCNN(Backbone):
     """Three 3×3 convolutions and a large linear layer, for images from 4×4 pixels.
 

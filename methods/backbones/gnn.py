@@ -3,17 +3,17 @@
 from typing import Annotated
 
 import torch
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import Tensor, nn
 
-from lapbench.datasets._task import Task
-from lapbench.methods.backbones._graph import InputLayer, NodeNetwork
-from lapbench.methods.backbones._protocol import Backbone
+from lapbench.datasets.base.task import Task
+from lapbench.datasets.base.validated import validated
+from lapbench.methods.base.backbone import Backbone
+from lapbench.methods.base.node_network import InputLayer, NodeNetwork
 from lapbench.methods.graph.messages import Messages
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class GNN(Backbone):
     """Message passing with sums over neighbours, for the nodes of a graph.
 

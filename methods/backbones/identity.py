@@ -1,14 +1,13 @@
 """No network at all."""
 
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
 from torch import nn
 
-from lapbench.datasets._task import Task
-from lapbench.methods.backbones._protocol import Backbone, Features
+from lapbench.datasets.base.task import Task
+from lapbench.datasets.base.validated import validated
+from lapbench.methods.base.backbone import Backbone, Features
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class Identity(Backbone):
     """The inputs themselves, flattened, as features; it has no parameters.
 

@@ -2,16 +2,15 @@
 
 from typing import Literal
 
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
 from torch import nn
 
-from lapbench.datasets._task import Task
-from lapbench.methods.backbones._protocol import Backbone
+from lapbench.datasets.base.task import Task
+from lapbench.datasets.base.validated import validated
 from lapbench.methods.backbones._residual import Combination, build_residual, imagenet_network
+from lapbench.methods.base.backbone import Backbone
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class PreActResNet(Backbone):
     """Residual network, batch normalisation and ReLU before convolutions, for images from 8×8.
 

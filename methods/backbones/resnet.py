@@ -2,21 +2,21 @@
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import nn
 
-from lapbench.datasets._task import Task
-from lapbench.methods.backbones._protocol import Backbone, Features
+from lapbench.datasets.base.task import Task
+from lapbench.datasets.base.validated import validated
 from lapbench.methods.backbones._residual import (
     ResidualNetwork,
     build_residual,
     imagenet_network,
     three_stages,
 )
+from lapbench.methods.base.backbone import Backbone, Features
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class ResNet(Backbone):
     """Residual network, batch normalisation and ReLU after convolutions, for images from 8×8.
 

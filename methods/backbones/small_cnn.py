@@ -2,17 +2,17 @@
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import nn
 
-from lapbench.datasets._task import Task
-from lapbench.methods.backbones._protocol import Backbone, Features, Normalize, image_shape
+from lapbench.datasets.base.task import Task
+from lapbench.datasets.base.validated import validated
+from lapbench.methods.base.backbone import Backbone, Features, Normalize, image_shape
 
 _SMALLEST_WITHOUT_PADDING = 16
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class SmallCNN(Backbone):
     """Four 3×3 convolutions and two linear layers, for images from 8×8 to 32×32.
 

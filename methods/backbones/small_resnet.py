@@ -2,21 +2,21 @@
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import Field
 from torch import nn
 
-from lapbench.datasets._task import Task
-from lapbench.methods.backbones._protocol import Backbone
+from lapbench.datasets.base.task import Task
+from lapbench.datasets.base.validated import validated
 from lapbench.methods.backbones._residual import (
     Combination,
     ResidualNetwork,
-    Stage,
+    ResidualStage,
     build_residual,
 )
+from lapbench.methods.base.backbone import Backbone
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class SmallResNet(Backbone):
     """Pre-activation residual network of two stages, for images of at least 8×8.
 
@@ -52,7 +52,10 @@ class SmallResNet(Backbone):
             ValueError: if the inputs are no images, or images below 8×8 pixels.
 
         """
-        stages = [Stage(self.blocks, self.width, 1), Stage(self.blocks, 2 * self.width, 2)]
+        stages = [
+            ResidualStage(self.blocks, self.width, 1),
+            ResidualStage(self.blocks, 2 * self.width, 2),
+        ]
         network = ResidualNetwork(
             self.width, stages, activation="before", combination=self.combination
         )

@@ -2,12 +2,11 @@
 
 from typing import Literal
 
-from pydantic import ConfigDict
-from pydantic.dataclasses import dataclass
 from torch import nn
 
-from lapbench.datasets._task import Task
-from lapbench.methods.backbones._protocol import Backbone, Features, Normalize, image_shape
+from lapbench.datasets.base.task import Task
+from lapbench.datasets.base.validated import validated
+from lapbench.methods.base.backbone import Backbone, Features, Normalize, image_shape
 
 _WIDTHS = (64, 128, 256, 512, 512)
 _CONVOLUTIONS = {
@@ -18,7 +17,7 @@ _CONVOLUTIONS = {
 }
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class VGG(Backbone):
     """Convolutions and max-pooling without shortcuts, in the usual form for CIFAR, from 8×8 pixels.
 

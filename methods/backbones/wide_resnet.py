@@ -2,13 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from pydantic import AfterValidator, Field
 from torch import nn
 
-from lapbench.datasets._task import Task
-from lapbench.methods.backbones._protocol import Backbone
+from lapbench.datasets.base.task import Task
+from lapbench.datasets.base.validated import validated
 from lapbench.methods.backbones._residual import ResidualNetwork, build_residual, three_stages
+from lapbench.methods.base.backbone import Backbone
 
 _STEM = 16
 
@@ -19,7 +19,7 @@ def _whole_blocks(depth: int) -> int:
     return depth
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@validated
 class WideResNet(Backbone):
     """Wide residual network, batch normalisation and ReLU before convolutions, from 8×8 pixels.
 

@@ -10,9 +10,9 @@ from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 
 from lapbench.reports.about import highest_first
-from lapbench.reports.figures._layout import grid, heading, sheet
+from lapbench.reports.figures.base.layout import grid, heading, sheet
 from lapbench.reports.results import Results, finite, panels
-from lapbench.reports.statistics import interval
+from lapbench.reports.statistics.tests import interval
 from lapbench.reports.style import shown
 
 CAPTION = "Point: a repetition. Diamond: their mean. Bar: its 95 % interval by Student's t."

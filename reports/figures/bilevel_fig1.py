@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lapbench.reports.colors import category_colors
-from lapbench.reports.figures._layout import grid, heading, sheet
+from lapbench.reports.figures.base.layout import grid, heading, sheet
 from lapbench.reports.results import Arrays, Results
 from lapbench.reports.style import SMALL
 

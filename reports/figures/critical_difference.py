@@ -7,8 +7,9 @@ Needs: three methods or more that are finished on three data sets or more, such 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lapbench.reports.figures._layout import LINE, sheet
-from lapbench.reports.ranks import (
+from lapbench.reports.figures.base.layout import LINE, sheet
+from lapbench.reports.results import Results
+from lapbench.reports.statistics.ranks import (
     Means,
     Nemenyi,
     describe_tests,
@@ -16,8 +17,7 @@ from lapbench.reports.ranks import (
     nemenyi,
     obstacle,
 )
-from lapbench.reports.ranks import describe as describe_ranks
-from lapbench.reports.results import Results
+from lapbench.reports.statistics.ranks import describe as describe_ranks
 from lapbench.reports.style import PAGE, SMALL, shown
 
 CAPTION = (

@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 
 from lapbench.reports.colors import category_colors
-from lapbench.reports.figures._layout import heading, sheet
+from lapbench.reports.figures.base.layout import heading, sheet
 from lapbench.reports.results import Arrays, Results, panels
 from lapbench.reports.style import PAGE, SMALL
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from lapbench.reports.figures._layout import entry, heading, sheet
+from lapbench.reports.figures.base.layout import entry, heading, sheet
 from lapbench.reports.results import Results, panels
 
 STYLES = {

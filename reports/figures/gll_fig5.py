@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lapbench.reports.colors import Styles
-from lapbench.reports.figures._attacked import (
+from lapbench.reports.figures.base.attacked import (
     accuracies,
     after_last_step,
     draw_accuracy,
@@ -18,7 +18,7 @@ from lapbench.reports.figures._attacked import (
     method_entries,
     method_styles,
 )
-from lapbench.reports.figures._layout import grid, heading, sheet
+from lapbench.reports.figures.base.layout import grid, heading, sheet
 from lapbench.reports.results import Results, panels
 from lapbench.reports.robustness import ACCURACY
 

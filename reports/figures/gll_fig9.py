@@ -10,8 +10,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lapbench.reports.figures._attacked import describe_level
-from lapbench.reports.figures._images import (
+from lapbench.reports.figures.base.attacked import describe_level
+from lapbench.reports.figures.base.images import (
     Array,
     Attacked,
     Place,
@@ -20,7 +20,7 @@ from lapbench.reports.figures._images import (
     show,
     write_above,
 )
-from lapbench.reports.figures._layout import sheet
+from lapbench.reports.figures.base.layout import sheet
 from lapbench.reports.results import Results
 from lapbench.reports.robustness import ACCURACY, WORST
 from lapbench.reports.style import PAGE, SMALL

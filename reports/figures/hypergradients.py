@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lapbench.reports.colors import category_colors
-from lapbench.reports.figures._layout import entry, heading, sheet
+from lapbench.reports.figures.base.layout import entry, heading, sheet
 from lapbench.reports.results import Results
 from lapbench.reports.style import SMALL
 

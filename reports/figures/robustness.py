@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from lapbench.reports.about import highest_first
 from lapbench.reports.colors import Styles
-from lapbench.reports.figures._attacked import (
+from lapbench.reports.figures.base.attacked import (
     accuracies,
     after_last_step,
     draw_accuracy,
@@ -17,7 +17,7 @@ from lapbench.reports.figures._attacked import (
     method_entries,
     method_styles,
 )
-from lapbench.reports.figures._layout import grid, heading, sheet
+from lapbench.reports.figures.base.layout import grid, heading, sheet
 from lapbench.reports.results import Results, finite, panels
 from lapbench.reports.robustness import ACCURACY, WORST
 

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lapbench.reports.colors import MARKERS, category_colors
-from lapbench.reports.figures._layout import LINE, grid, heading, sheet
+from lapbench.reports.figures.base.layout import LINE, grid, heading, sheet
 from lapbench.reports.results import Results, finite
 from lapbench.reports.style import shown
 

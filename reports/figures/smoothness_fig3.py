@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lapbench.reports.colors import Styles
-from lapbench.reports.figures._attacked import method_entries, method_styles
-from lapbench.reports.figures._layout import heading, sheet
+from lapbench.reports.figures.base.attacked import method_entries, method_styles
+from lapbench.reports.figures.base.layout import heading, sheet
 from lapbench.reports.results import Results, panels
 
 PREFIX = "smoothness_"

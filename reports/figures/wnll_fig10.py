@@ -10,14 +10,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lapbench.reports.figures._images import (
+from lapbench.reports.figures.base.images import (
     Array,
     Attacked,
     attacked_images,
     frame,
     write_above,
 )
-from lapbench.reports.figures._layout import grid, heading, sheet
+from lapbench.reports.figures.base.layout import grid, heading, sheet
 from lapbench.reports.results import Results
 from lapbench.reports.robustness import WORST
 

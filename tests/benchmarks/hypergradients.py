@@ -13,8 +13,8 @@ import torch
 from benchmarks.peak_memory import memory, start
 from table import small_cell
 
-from lapbench.cells import Component
-from lapbench.methods._hypergradients import hypergradient
+from lapbench.methods.bilevel.diagnostics import hypergradient
+from lapbench.suite.components import Component
 
 STEPS = 500
 

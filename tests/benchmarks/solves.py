@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from lapbench.methods._inner_laplacian import LaplacianProblem
+from lapbench.methods.bilevel.laplacian_problem import LaplacianProblem
 from lapbench.methods.graph.solve import LinearSystem
 from lapbench.methods.graph.status import LinearSolution
 

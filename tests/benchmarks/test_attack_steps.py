@@ -2,18 +2,17 @@
 
 import pytest
 import torch
-from attack_table import CASES
+from attack_table import CASES, PERTURBATIONS, attacked_cell
 from benchmarks.measurements import Recorder
 from benchmarks.turns import TIMED, in_turn
+from make_trained import trained
 from pytest_benchmark.fixture import BenchmarkFixture
-from test_attack_passes import PERTURBATIONS, attacked_cell
-from test_methods import trained
 
-from lapbench.attacks._protocol import Attack
-from lapbench.attacks._target import Target
-from lapbench.cells import Component
-from lapbench.datasets._task import Split
+from lapbench.attacks.base.attack import Attack
+from lapbench.attacks.base.target import Target
+from lapbench.datasets.base.task import Split
 from lapbench.discovery import names
+from lapbench.suite.components import Component
 
 pytestmark = TIMED
 ROUNDS, BATCH, GRADIENTS = 5, 100, 5

@@ -15,9 +15,9 @@ from loopback import Cluster
 from pytest_benchmark.fixture import BenchmarkFixture
 from rich.console import Console
 
-from lapbench.execution import Execution, run_cells
-from lapbench.job import prepare
-from lapbench.progress import Progress
+from lapbench.running.api import RunOptions, prepare
+from lapbench.running.backends import Backend, run_cells
+from lapbench.running.progress import Progress
 
 CELLS = 1000
 REAL = 8
@@ -26,9 +26,9 @@ SKIPPED = '[{ name = "gll", gll.base_update = "entropy" }]'
 DIGITS = '"digits"\nbackbone = "small_cnn"\nsmall_cnn = { width = 16, feature_size = 32 }\n'
 
 
-def seconds(path: Path, results: Path, count: int, status: str, execution: Execution) -> float:
+def seconds(path: Path, results: Path, count: int, status: str, execution: Backend) -> float:
     """Seconds in which so many repetitions of the one cell of a suite are run and stored."""
-    job = prepare(path, results=results, seeds=count)
+    job = prepare(path, RunOptions(results=results, seeds=count))
     job.folder.write_plan(job.plan)
     with Progress(Console(quiet=True), count) as progress:
         begin = time.perf_counter()
@@ -48,7 +48,7 @@ def test_cost_of_a_trivial_cell(
     took: list[float] = []
 
     def run() -> None:
-        took.append(seconds(path, tmp_path / "r", CELLS, "skipped", Execution(jobs)))
+        took.append(seconds(path, tmp_path / "r", CELLS, "skipped", Backend(jobs)))
 
     benchmark.pedantic(run, rounds=1)
     what = f"cell that does nothing, {jobs} at a time, on the clock"
@@ -72,7 +72,7 @@ def test_two_workers_of_a_cluster_beside_one(
         cluster = Cluster(tmp_path, stack)
 
         def run(name: str, workers: int) -> Callable[[], float]:
-            execution = Execution(workers, cluster.address)
+            execution = Backend(workers, cluster.address)
             return lambda: seconds(path, tmp_path / name, REAL, "ok", execution)
 
         run("first", 2)()

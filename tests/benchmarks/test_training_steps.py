@@ -12,9 +12,10 @@ from benchmarks.turns import TIMED, in_turn
 from pytest_benchmark.fixture import BenchmarkFixture
 from table import METHODS, method, small_cell
 
-from lapbench.cells import Component
-from lapbench.methods._budget import Budget
-from lapbench.train import Recipe, make_optimizer, take_step
+from lapbench.methods.base.budget import Budget
+from lapbench.methods.base.capabilities import phases_of, start_epoch, start_phase
+from lapbench.suite.components import Component
+from lapbench.training.steps import Recipe, make_optimizer, take_step
 
 pytestmark = TIMED
 ROUNDS, WARM_UP, BATCH = 12, 3, 200
@@ -37,9 +38,9 @@ def training_step(name: str, **options: Any) -> Callable[[], float]:
     )
     task = cell.load_task()
     model = cell.build_model(task)
-    phase = [phase for phase in model.phases(cell.budget) if phase.budget.epochs][-1]
-    model.start_phase(phase)
-    held_out = model.start_epoch(task, cell.seeds.stream("base", 1))
+    phase = [phase for phase in phases_of(model, cell.budget) if phase.budget.epochs][-1]
+    start_phase(model, phase)
+    held_out = start_epoch(model, task, cell.seeds.stream("base", 1))
     optimizer = make_optimizer(phase.parameters, phase.budget)
     rows = torch.arange(len(task.train))
     rows = rows[~torch.isin(rows, held_out)][:BATCH]

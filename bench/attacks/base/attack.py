@@ -1,0 +1,181 @@
+"""What an attack is: something that changes inputs, or the model, to make predictions wrong."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import Tensor
+
+from lapbench.attacks.base.quantities import Gradient, Knowledge, Levels, Norm, Units
+from lapbench.attacks.base.target import Target
+from lapbench.datasets.base.validated import validated
+
+CLEAN = "none"
+WORST = "worst case"
+BY_GRADIENTS = "by its own gradient"
+RESERVED = (CLEAN, WORST, BY_GRADIENTS)
+"""Labels that no attack may have: of the clean samples, of all attacks, of those by gradients."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """How strong an attack is.
+
+    Attributes:
+        parameter: what makes it stronger: "epsilon", "c", "snr", "share", "bits"; "" for nothing.
+        value: of that parameter, as the suite has it.
+        steps: iterations, 0 where there are none.
+
+    """
+
+    parameter: str = ""
+    value: float = 0.0
+    steps: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """What an attack made of a whole batch, before anybody checks it.
+
+    Attributes:
+        level: how strong the attack was.
+        x: inputs (n, …), row by row those of the batch.
+        log_probabilities: (n, c) where the attack changed the model or the graph rather than the
+            inputs; None leaves the prediction to the harness.
+        numbers: of each sample (n,), to be averaged: "snr", say. NaN leaves a sample out.
+
+    """
+
+    level: Level
+    x: Tensor
+    log_probabilities: Tensor | None = None
+    numbers: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Passes:
+    """What an attack takes for a batch, at most where it may stop early; to tell its time before.
+
+    Attributes:
+        predictions: of the batch.
+        gradients: of the batch, each with a prediction of its own that is not counted.
+        backward: gradients through one of the predictions.
+        candidates: that it yields; the harness predicts each again if it changed inputs alone.
+        seconds: beside all that, for each sample.
+
+    """
+
+    predictions: int = 0
+    gradients: int = 0
+    backward: int = 0
+    candidates: int = 1
+    seconds: float = 0.0
+
+
+class Attack(ABC):
+    """An attack or perturbation: a frozen pydantic dataclass of its budget.
+
+    Its word is not trusted: the harness clips what it found to the ball and to the bounds of the
+    inputs and predicts it again, in the same batch. No sample leaves a batch, as the prediction of
+    the others may depend on it.
+    """
+
+    knowledge: ClassVar[Knowledge] = "white box"
+    """What it uses: gradients, predictions alone, another model, chance, or a proof.
+
+    Under "chance" the accuracy is the mean over the candidates of a level; else a sample counts as
+    right only if it is right in each of them (restarts, say).
+    """
+
+    changes_model: ClassVar[bool] = False
+    """Whether it acts on the model, of which nothing may then be computed in advance."""
+
+    iterates: ClassVar[bool] = False
+    """Whether its levels lie on paths of equal steps, along which accuracy should only fall."""
+
+    starts_at_random: ClassVar[bool] = False
+    """Whether a path begins at a random point of the ball rather than at the input."""
+
+    adapts_steps: ClassVar[bool] = False
+    """Whether it chooses the length of its steps, and so should find no less than equal ones."""
+
+    gradient: Gradient = "own"
+    """Which gradient it follows, if it uses any."""
+
+    base_sets: int = 1
+    """Over how many base sets its gradient is a mean."""
+
+    @property
+    def follows_own_gradient(self) -> bool:
+        """Whether it follows the gradient that the model trains with."""
+        return self.knowledge == "white box" and self.gradient == "own"
+
+    @property
+    def searches_from_random(self) -> bool:
+        """Whether it iterates from random starts: what checks for hidden gradients compare."""
+        return self.iterates and self.starts_at_random
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the reference of these checks: own gradient, one base set, given steps."""
+        return self.searches_from_random and self.gradient == "own" and self.base_sets == 1
+
+    version: ClassVar[int] = 1
+    """Raised by hand when the same budget gives other results."""
+
+    def needs(self) -> list[str]:
+        """Return the names of methods, or keys of records, whose models it uses."""
+        return []
+
+    def skip(self, target: Target) -> str | None:  # noqa: ARG002
+        """Return why the attack does not apply to the model, or None if it does."""
+        return None
+
+    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
+        """Return what a batch takes, in all levels together; by default one candidate alone."""
+        return Passes()
+
+    @abstractmethod
+    def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
+        """Yield candidates for a batch x (n, …) of classes y (n,), restarts as separate ones.
+
+        Samples with y = −1 stay as they are. Randomness is torch's.
+        """
+
+
+@validated(kw_only=True)
+class BallAttack(Attack):
+    """An attack that searches the ball of radius ε around each input.
+
+    Args:
+        epsilons: ε, in increasing order.
+        norm: ``"linf"``, or ``"l2"`` over all values of a sample.
+        units: of ε: those of the input, or of the input over its standard deviation in the
+            training data (per channel for images), ``"normalised"``.
+
+    """
+
+    epsilons: Levels
+    norm: Norm = "linf"
+    units: Units = "input"
+
+
+@validated(kw_only=True)
+class GradientAttack(BallAttack):
+    """One that follows the gradient of J = −log p_y.
+
+    Args:
+        epsilons, norm, units: of the ball.
+        gradient: the model's ``"own"``, which it trains with, or ``"exact"`` where that is only a
+            surrogate.
+
+    """
+
+    gradient: Gradient = "own"
+
+    def skip(self, target: Target) -> str | None:
+        """Return that there is no other gradient, where the exact one is asked for and its own."""
+        if self.gradient == "exact" and target.gradient_kind != "surrogate":
+            return f"its own gradient is no surrogate ({target.gradient_kind})"
+        return None

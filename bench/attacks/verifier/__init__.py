@@ -1,0 +1,1 @@
+"""Exact verification of small ReLU networks: affine layers, bounds, an integer program."""

@@ -1,0 +1,149 @@
+"""The command line's group ``data``: the files of data sets."""
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from lapbench import discovery
+
+if TYPE_CHECKING:
+    from lapbench.datasets.base.source import Source
+    from lapbench.datasets.base.task import Dataset
+
+
+def _known(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name not in discovery.names("datasets"):
+            raise click.BadParameter(str(discovery.UnknownNameError("datasets", name)))
+    return names
+
+
+@click.group()
+def data() -> None:
+    """Download, check and find the files of data sets.
+
+    They are in the folder that the environment variable LAPBENCH_DATA names, in the layout of
+    torchvision and torch_geometric, so that what you have already is used where it is.
+    `lapbench run` downloads what is missing by itself; do it beforehand where the machine that
+    computes has no network.
+
+    \b
+    Examples:
+      lapbench data where
+      lapbench data fetch mnist cifar10
+      LAPBENCH_DATA=~/data lapbench data verify mnist
+    """  # noqa: D301 - click takes the character for "keep these lines".
+
+
+@data.command()
+@click.argument("names", metavar="NAME…", nargs=-1, required=True, callback=_known)
+def fetch(names: tuple[str, ...]) -> None:
+    """Download what is missing of data sets.
+
+    It comes from the first mirror that works. A file appears when it is whole and its MD5 sum is
+    the published one. What is there already is neither downloaded nor changed.
+    """
+    _for_each(names, _fetch)
+
+
+@data.command()
+@click.argument("names", metavar="NAME…", nargs=-1, required=True, callback=_known)
+def verify(names: tuple[str, ...]) -> None:
+    """Compare the files of data sets with what was published.
+
+    Exits with 1 if one is missing or not right. It is the content that counts, gzipped or not.
+    Where no MD5 sums are known (citation graphs), the files are read, and must have as many nodes,
+    edges, features and classes as published.
+    """
+    _for_each(names, _verify)
+
+
+@data.command()
+@click.argument("names", metavar="[NAME…]", nargs=-1, callback=_known)
+def where(names: tuple[str, ...]) -> None:
+    """Print where files are, or belong.
+
+    For each data set, or all of them, with its publisher and licence.
+    """
+    from lapbench.datasets.files.files import data_folder, describe_variable
+
+    click.echo(f"The data folder is {data_folder()}; it is set by {describe_variable()}.")
+    _for_each(names or tuple(discovery.names("datasets")), _where)
+
+
+def _for_each(names: tuple[str, ...], say: "Callable[[type[Dataset], Source], bool]") -> None:
+    """Do something with each data set that has files; exit with 1 at the end if one went wrong."""
+    right = True
+    for name in names:
+        kind = discovery.load("datasets", name)
+        if kind.source:
+            try:
+                right &= say(kind, kind.source)
+            except OSError as error:
+                click.echo(f"Error: {error}", err=True)
+                right = False
+        elif "path" in kind.__dataclass_fields__:
+            click.echo(f"{name}: your own files, which its option path names")
+        else:
+            click.echo(f"{name}: needs no files")
+    if not right:
+        sys.exit(1)
+
+
+def _fetch(kind: "type[Dataset]", source: "Source") -> bool:
+    from lapbench.datasets.files.download import fetch as download
+    from lapbench.datasets.files.files import find
+
+    there = [file for file in source.files if find(file)]
+    click.echo(f"{source.name}: {len(there)} of {len(source.files)} files are there already")
+    if len(there) < len(source.files):
+        if source.others:
+            _load(kind)
+        download(source)
+        for file in source.files:
+            if file not in there:
+                click.echo(f"  downloaded  {find(file)}")
+    return True
+
+
+def _verify(kind: "type[Dataset]", source: "Source") -> bool:
+    from lapbench.datasets.files.files import DataError, data_folder, find, read
+
+    click.echo(f"{source.name}:")
+    missing = [file for file in source.files if not find(file)]
+    wrong = 0
+    for file in source.files:
+        try:
+            if file in missing:
+                click.echo(f"  missing  {data_folder() / file.places[0]}")
+            else:
+                read(source.name, file)
+                click.echo(f"  {'right' if file.md5 else 'there'}    {find(file)}")
+        except DataError as error:
+            wrong += 1
+            click.echo(f"  wrong    {error}")
+    if missing:
+        click.echo(f"`lapbench data fetch {source.name}` downloads what is missing")
+    elif source.others and not wrong:
+        _load(kind)
+        click.echo("  right    as many nodes, edges, features and classes as published")
+    return not missing and not wrong
+
+
+def _where(_: "type[Dataset]", source: "Source") -> bool:
+    from lapbench.datasets.files.files import data_folder, find
+
+    click.echo(f"{source.name}: {source.terms}")
+    for file in source.files:
+        path = find(file)
+        state = "there  " if path else "missing"
+        click.echo(f"  {state}  {path or data_folder() / file.places[0]}")
+    return True
+
+
+def _load(kind: "type[Dataset]") -> None:
+    import numpy as np
+
+    kind().load(np.random.default_rng(0))

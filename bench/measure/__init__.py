@@ -1,0 +1,1 @@
+"""What is measured of a training beside its metrics: time, memory, gradient error, snapshots."""

@@ -1,0 +1,1 @@
+"""From records to what ``lapbench.reports`` draws: tables, sentences, figures and the page."""

@@ -1,0 +1,137 @@
+"""Plan and records of one results folder, or of several as if they were one."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from lapbench.results.folder import RecordError, ResultsFolder
+from lapbench.results.merge import first_difference, merge, outcome
+from lapbench.results.records import Record
+from lapbench.results.tidy import tidy
+from lapbench.suite.plan import Plan
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Collected:
+    """What a report is made from.
+
+    Attributes:
+        plan: all planned cells, of all folders.
+        records: by key, those of planned cells.
+        refused: by key, why the record of a planned cell cannot be read.
+        homes: by key, the folder that a record is from.
+        others: how many records belong to no plan.
+        folders: suite, path and number of repetitions of each plan.
+
+    """
+
+    plan: Plan
+    records: dict[str, Record] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    homes: dict[str, ResultsFolder] = field(default_factory=dict)
+    others: int = 0
+    folders: list[tuple[str, Path, int]] = field(default_factory=list)
+
+
+def load_records(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
+    """Return all numbers of a results folder, or of several merged, one row a number.
+
+    Columns: ``task, backbone, method, training, gradient, repetition, key, status, reason, metric,
+    split, value, count``, and ``attack, norm, parameter, level, steps`` of numbers under an attack,
+    empty and 0 elsewhere. A planned cell without numbers (failed, diverged, skipped, not run yet,
+    or refused as its record cannot be read) has one row with a missing ``metric``, so that it is
+    not lost. A name is followed by those of its parameters that differ within the plan. The time of
+    a stage is the metric ``"stage: …"`` in seconds, the median over the repeats; its count are the
+    training samples; ``"stage_ratio: …"`` is the median of its ratios to a pass of softmax. The
+    seconds of an attack are the metric ``attack_seconds``. The memory of a step is
+    ``step_megabytes``, in 10⁶ bytes, and ``memory_ratio`` over that of softmax, where this is a
+    megabyte or more.
+
+    Raises:
+        RecordError: if a folder has no plan, or folders contradict each other; see :func:`collect`.
+
+    """
+    found = collect(results)
+    return tidy(found.plan, found.records, found.refused)
+
+
+def collect(results: str | Path | Sequence[str | Path]) -> Collected:
+    """Return plan and records of a results folder, or of several merged.
+
+    A cell that several folders have counts once: of its records one that is final goes before one
+    that is to be tried again, and equal ones are the same. Rows of different suites that have the
+    same name are told apart by the name of their suite.
+
+    Args:
+        results: folders that ``run`` wrote, on any machine.
+
+    Raises:
+        RecordError: if a folder is no results folder; if two final records of a cell disagree,
+            as a report must not choose between them; or if cells with different settings would be
+            one row.
+
+    """
+    given = [results] if isinstance(results, str | Path) else list(results)
+    if not given:
+        raise RecordError("results: received no folder; accepted are one or more that a run wrote")
+    folders = [ResultsFolder(path) for path in given]
+    plans = [folder.read_plan() for folder in folders]
+    found: defaultdict[str, list[tuple[ResultsFolder, Record]]] = defaultdict(list)
+    refused: dict[str, str] = {}
+    others = 0
+    for folder, plan in zip(folders, plans, strict=True):
+        planned = {cell.key for cell in plan.cells}
+        for key in folder.list_keys():
+            if key not in planned:
+                others += 1
+                continue
+            try:
+                record = folder.read_record(key)
+                found[key].append((folder, record))
+            except RecordError as error:
+                refused[key] = str(error)
+    conflicts = [text for copies in found.values() if (text := _conflict(copies))]
+    if conflicts:
+        raise RecordError(_explain(conflicts))
+    kept = {key: min(copies, key=lambda copy: _rank(copy[1])) for key, copies in found.items()}
+    return Collected(
+        plan=plans[0] if len(plans) == 1 else merge(plans),
+        records={key: record for key, (_, record) in kept.items()},
+        refused={key: why for key, why in refused.items() if key not in kept},
+        homes={key: home for key, (home, _) in kept.items()},
+        others=others,
+        folders=[
+            (plan.suite, folder.path, 1 + max(cell.cell.repetition for cell in plan.cells))
+            for folder, plan in zip(folders, plans, strict=True)
+        ],
+    )
+
+
+def _rank(record: Record) -> tuple[bool, bool]:
+    return not record.is_final, record.status == "failed"
+
+
+def _conflict(copies: list[tuple[ResultsFolder, Record]]) -> str:
+    """Return in words how final records of a cell disagree, empty if they do not."""
+    final = [(home, record) for home, record in copies if record.is_final]
+    for home, record in final[1:]:
+        first, found = final[0]
+        if difference := first_difference(outcome(found), outcome(record)):
+            return (
+                f"{first.record_path(record.key)} and {home.record_path(record.key)}: {difference}"
+            )
+    return ""
+
+
+def _explain(conflicts: list[str]) -> str:
+    more = f" (and {len(conflicts) - _SHOWN} more)" if len(conflicts) > _SHOWN else ""
+    return (
+        f"{len(conflicts)} cell(s) have records that disagree, and a report must not choose: "
+        f"{'; '.join(conflicts[:_SHOWN])}{more}. Leave one of the folders out, or move the records "
+        "that should not count out of it; folders that share no cell can always be merged"
+    )

@@ -1,0 +1,150 @@
+"""Records as tidy tables: one row for every number."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from statistics import median
+from typing import Any
+
+import pandas as pd
+
+from lapbench.measure.timing import Timing
+from lapbench.results.records import Record
+from lapbench.suite.names import name_cells
+from lapbench.suite.plan import Plan
+
+COLUMNS = [
+    "task",
+    "backbone",
+    "method",
+    "training",
+    "gradient",
+    "repetition",
+    "key",
+    "status",
+    "reason",
+    "metric",
+    "split",
+    "value",
+    "count",
+    "attack",
+    "norm",
+    "parameter",
+    "level",
+    "steps",
+]
+FLAG_COLUMNS = [
+    "task",
+    "backbone",
+    "method",
+    "training",
+    "repetition",
+    "name",
+    "verdict",
+    "evidence",
+]
+_COMPARABLE_FROM = 10**6
+_UNATTACKED = {"attack": "", "norm": "", "parameter": "", "level": 0.0, "steps": 0}
+
+
+def tidy(
+    plan: Plan, records: Mapping[str, Record], refused: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """Return the numbers of planned cells as a tidy frame; see ``load_records``.
+
+    Args:
+        plan: whose cells.
+        records: by key; those of other cells are left out.
+        refused: by key, why a record cannot be read.
+
+    """
+    unread = refused or {}
+    rows = []
+    for planned, names in zip(plan.cells, name_cells(plan.cells), strict=True):
+        record = records.get(planned.key)
+        missing = "refused" if planned.key in unread else "not run"
+        fixed = {
+            **names,
+            "training": planned.cell.training,
+            "gradient": planned.gradient,
+            "repetition": planned.cell.repetition,
+            "key": planned.key,
+            "status": record.status if record else missing,
+            "reason": record.reason if record else unread.get(planned.key, "not run yet"),
+        }
+        numbers = _numbers(record) if record and record.status == "ok" else [{}]
+        rows += [{**fixed, **_UNATTACKED, **number} for number in numbers]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def tidy_flags(plan: Plan, records: Mapping[str, Record]) -> pd.DataFrame:
+    """Return the checks for hidden gradients, one row a cell and check, with the cell's names."""
+    rows = [
+        {
+            **names,
+            "training": planned.cell.training,
+            "repetition": planned.cell.repetition,
+            **vars(flag),
+        }
+        for planned, names in zip(plan.cells, name_cells(plan.cells), strict=True)
+        if planned.key in records
+        for flag in records[planned.key].flags
+    ]
+    return pd.DataFrame(rows, columns=FLAG_COLUMNS)
+
+
+def _numbers(record: Record) -> Iterable[dict[str, Any]]:
+    yield from map(vars, record.metrics)
+    if record.timing and record.timing.step_seconds:
+        for metric, value in _typical(record.timing):
+            count = len(record.timing.step_seconds)
+            yield {"metric": metric, "split": "train", "value": value, "count": count}
+    if record.timing:
+        for metric, value in _memory(record.timing):
+            yield {"metric": metric, "split": "train", "value": value, "count": 1}
+        for stage, seconds in record.timing.stages.items():
+            yield {
+                "metric": f"stage: {stage}",
+                "split": "train",
+                "value": median(seconds),
+                "count": record.timing.training_samples,
+            }
+            if softmax := record.timing.softmax_pass_seconds:
+                ratios = [own / other for own, other in zip(seconds, softmax, strict=True)]
+                yield {
+                    "metric": f"stage_ratio: {stage}",
+                    "split": "train",
+                    "value": median(ratios),
+                    "count": len(ratios),
+                }
+        for attack, spent in record.timing.attacks.items():
+            yield {
+                "metric": "attack_seconds",
+                "split": "",
+                "value": spent,
+                "count": 1,
+                "attack": attack,
+            }
+
+
+def _typical(timing: Timing) -> Iterable[tuple[str, float]]:
+    """Yield ratio and seconds of a step: the median of each phase, averaged over all epochs."""
+    by_phase: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+    times = zip(timing.phases, timing.step_seconds, timing.softmax_step_seconds, strict=True)
+    for phase, own, softmax in times:
+        by_phase[phase].append((own / softmax, own))
+    # Earlier records have one pair of times an epoch.
+    epochs = {phase: timing.epochs.get(phase, len(steps)) for phase, steps in by_phase.items()}
+    for place, metric in enumerate(("step_ratio", "step_seconds")):
+        medians = {p: median(step[place] for step in steps) for p, steps in by_phase.items()}
+        total = sum(epochs[phase] * value for phase, value in medians.items())
+        yield metric, total / sum(epochs.values())
+    yield "training_seconds", timing.training_seconds
+
+
+def _memory(timing: Timing) -> Iterable[tuple[str, float]]:
+    """Yield the memory of a step, and over that of softmax where this is known well enough."""
+    own, softmax = timing.step_bytes, timing.softmax_step_bytes
+    if own is not None:
+        yield "step_megabytes", own / 1e6
+    if own is not None and softmax is not None and softmax >= _COMPARABLE_FROM:
+        yield "memory_ratio", own / softmax

@@ -1,0 +1,133 @@
+"""Running one cell: train, evaluate, time, and say what happened, whatever happened."""
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from lapbench.errors import NotApplicableError
+from lapbench.measure.memory import keep_freed_memory
+from lapbench.methods.graph import NonFiniteError
+from lapbench.results.checkpoint import Checkpoints
+from lapbench.results.claims import claim
+from lapbench.results.folder import ResultsFolder
+from lapbench.results.provenance import provenance
+from lapbench.results.records import Record
+from lapbench.running.cell_steps import Outcome, run_steps
+from lapbench.suite.cells import Cell
+from lapbench.suite.plan import SCHEMA, PlannedCell
+from lapbench.training.events import SILENT, Events
+from lapbench.training.steps import DivergedError
+
+
+def run_cell(planned: PlannedCell, folder: ResultsFolder, events: Events = SILENT) -> Record | None:
+    """Run a cell and store what came of it; return None if another process has it.
+
+    The record comes last: where it stands, weights and arrays do too. If another process finished
+    the cell meanwhile, its record counts.
+    """
+    with claim(folder, planned.key) as is_ours:
+        if not is_ours:
+            return None
+        if found := folder.find_final(planned.key):
+            return found
+        outcome = execute(planned, folder, events)
+        if outcome.state is not None:
+            folder.write_weights(planned.key, outcome.state)
+        if outcome.arrays:
+            folder.write_arrays(planned.key, outcome.arrays)
+        folder.write_record(outcome.record)
+        if outcome.record.is_final:
+            Checkpoints(folder, planned.key, planned.cell).delete()
+        return outcome.record
+
+
+def failed_record(planned: PlannedCell, reason: str) -> Record:
+    """Return the record of a cell that failed, without results."""
+    return Record(
+        schema=SCHEMA,
+        key=planned.key,
+        cell=planned.cell,
+        gradient=planned.gradient,
+        status="failed",
+        reason=reason,
+        curves={"training_loss": []},
+        provenance=provenance(planned.cell.device),
+    )
+
+
+def store_failure(planned: PlannedCell, folder: ResultsFolder, reason: str) -> Record:
+    """Store that a cell failed, unless it is finished meanwhile; return the record that counts."""
+    record = folder.find_final(planned.key)
+    if record is None:
+        record = failed_record(planned, reason)
+        folder.write_record(record)
+    return record
+
+
+def execute(planned: PlannedCell, folder: ResultsFolder, events: Events = SILENT) -> Outcome:
+    """Run a cell and return what came of it; an exception becomes a failed record.
+
+    Only KeyboardInterrupt passes. The folder lends models of other cells and
+    pretrained backbones, and keeps the latter, and checkpoints.
+    """
+    checkpoints = Checkpoints(folder, planned.key, planned.cell)
+    record = replace(failed_record(planned, ""), reason=None)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            with reproducible(planned.cell):
+                outcome = run_steps(planned.cell, record, folder, checkpoints, caught, events)
+        except NotApplicableError as error:
+            outcome = Outcome(replace(record, status="skipped", reason=str(error)))
+        except (DivergedError, NonFiniteError) as error:
+            outcome = Outcome(replace(record, status="diverged", reason=str(error)))
+        except (Exception, SystemExit) as error:
+            reason = f"{type(error).__name__}: {error}{_memory_limit(error)}"
+            lines = traceback.format_exc()
+            outcome = Outcome(replace(record, status="failed", reason=reason, traceback=lines))
+    distinct = list(dict.fromkeys(str(warning.message) for warning in caught))
+    return replace(outcome, record=replace(outcome.record, warnings=distinct))
+
+
+def _memory_limit(error: BaseException) -> str:
+    """Return the memory limit of this process in words where it is what an error is about."""
+    lacks_memory = isinstance(error, MemoryError) or any(part in str(error) for part in _NO_MEMORY)
+    if not lacks_memory or sys.platform != "linux":
+        return ""
+    import resource
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if limit == resource.RLIM_INFINITY:
+        return ""
+    return f" (the memory limit of a cell is {limit / 1e9:.3g} GB; give it more with --memory)"
+
+
+_NO_MEMORY = ("allocate memory", "Failed to allocate", "can't start new thread")
+"""What torch and Python say where the system gives no memory on the CPU."""
+
+
+@contextmanager
+def reproducible(cell: Cell) -> Iterator[None]:
+    """Set threads and deterministic algorithms for a cell; restore them and torch's generator."""
+    keep_freed_memory()
+    if cell.device != "cpu":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    rounding = torch.backends.cudnn.allow_tf32
+    torch.set_num_threads(cell.threads)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.allow_tf32 = False  # else convolutions on a GPU round to 10 bits
+    try:
+        with torch.random.fork_rng(), threadpool_limits(cell.threads):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.allow_tf32 = rounding
+        torch.use_deterministic_algorithms(deterministic)

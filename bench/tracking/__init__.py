@@ -1,0 +1,1 @@
+"""Results beside those of a baseline, and of past commits."""

@@ -1,0 +1,1 @@
+"""What every data set gives: a task with its splits, and options that are checked."""

@@ -1,0 +1,1 @@
+"""The files of data sets: where they are, their download, their checks and their formats."""

@@ -1,0 +1,267 @@
+"""Downloads of published files: whole and with the right hash, or not at all."""
+
+import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import pooch
+import requests
+import urllib3
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from lapbench.datasets.base.source import Download, Source
+from lapbench.datasets.files.files import (
+    DataError,
+    MissingDataError,
+    data_folder,
+    describe_variable,
+    find,
+    read,
+    refused,
+)
+
+_HIDDEN = ".download-"
+_CHUNK = 2**16
+_RETRIES = 1
+# A server that says nothing for so many seconds, or sends less than _LEAST bytes in them, is given
+# up; slow ones are not, as the publisher's server of CIFAR sends some 50 kB a second.
+_PATIENCE = 30.0
+_LEAST = 30 * 1024
+_MOST = 2**30
+_REDIRECTIONS = 10
+
+
+def contents(source: Source) -> list[bytes]:
+    """Return the contents of all files of a data set, not gzipped, after downloading missing ones.
+
+    Raises:
+        DataError: as :func:`fetch` does, or if a file is not the published one.
+
+    """
+    fetch(source)
+    return [read(source.name, file) for file in source.files]
+
+
+def fetch(source: Source) -> list[Path]:
+    """Download what is missing of a data set, and return the paths of all files that came.
+
+    Mirrors are tried in their order, each twice. A file gets its name when it is whole and its hash
+    is right; before, and after any failure or interruption, nothing is left of it. An archive is
+    read only when its hash is right, nothing but the expected members are taken from it, and they
+    appear all or none. What is there already is not touched. Several processes may do this at once.
+
+    Raises:
+        MissingDataError: if a download failed; it says why at each mirror, and what to put where.
+        DataError: if an archive has no right to its hash: members lead out of the folder.
+
+    """
+    missing = [part for part in source.downloads if not all(map(find, part.files))]
+    came: list[Path] = []
+    failures: dict[Download, str] = {}
+    silent: set[str] = set()
+    for download in missing:
+        try:
+            came += _bring(download, silent)
+        except DataError:
+            raise
+        except OSError as error:
+            failures[download] = str(error)
+    if failures:
+        raise _missing(source, failures)
+    return came
+
+
+def _bring(download: Download, silent: set[str]) -> list[Path]:
+    """Download one file, and return the paths of what came of it.
+
+    Args:
+        download: what.
+        silent: hosts that do not answer, of which another one is remembered.
+
+    Raises:
+        DataError: as :func:`fetch` says.
+        OSError: that says why it failed at every mirror.
+
+    """
+    folder = data_folder()
+    archive = folder / download.name
+    if folder.exists() and not folder.is_dir():
+        raise DataError(
+            f"{folder} is no folder; set the environment variable {describe_variable()} to one"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=_HIDDEN, dir=folder) as there:
+        if download.is_archive and archive.is_file():
+            if (found := pooch.file_hash(str(archive), "md5")) != download.md5:
+                raise refused(archive, f"has the MD5 sum {found}; accepted is {download.md5}")
+            return _place(download, archive)
+        reasons = []
+        for url in download.mirrors:
+            try:
+                path = _downloaded(url, download.md5, there, silent)
+            except (OSError, ValueError) as error:
+                reasons.append(f"{url}: {_reason(error)}")
+            else:
+                return _place(download, path)
+    raise OSError("\n    ".join(reasons))
+
+
+def _downloaded(url: str, md5: str, there: str, silent: set[str]) -> Path:
+    """Return the path of what an address has, in a folder, the hash being right."""
+    host = urlsplit(url).netloc
+    if host in silent:
+        raise OSError("not tried again, as this host did not answer")
+    pooch.get_logger().setLevel("WARNING")
+    fetcher = pooch.create(
+        there, "", registry={"file": f"md5:{md5}"}, urls={"file": url}, retry_if_failed=_RETRIES
+    )
+    try:
+        return Path(fetcher.fetch("file", downloader=_stream))
+    except (requests.ConnectionError, requests.Timeout):
+        silent.add(host)
+        raise
+
+
+def _reason(error: Exception) -> object:
+    """Return what went wrong; requests wraps it twice where no connection is made."""
+    return getattr(error.args[0], "reason", error) if error.args else error
+
+
+def _stream(url: str, output_file: str, _: object) -> None:
+    """Write what an address has into a file, as it is sent.
+
+    pooch's own downloader asks for a number of bytes at a time, for which a server that sends one
+    every now and then keeps it waiting for hours.
+    """
+    with _open(url) as response:
+        response.raise_for_status()
+        with _as_of_requests(), _progress(response) as bar, Path(output_file).open("wb") as file:
+            since, received, total = monotonic(), 0, 0
+            while chunk := response.raw.read1(_CHUNK):
+                file.write(chunk)
+                bar.advance(bar.task_ids[0], len(chunk))
+                received += len(chunk)
+                total += len(chunk)
+                if total > _MOST:
+                    raise requests.RequestException(f"sent more than {_MOST:,} bytes")
+                if monotonic() - since >= _PATIENCE:
+                    if received < _LEAST:
+                        raise requests.Timeout(f"sent only {received} bytes in {_PATIENCE:g} s")
+                    since, received = monotonic(), 0
+
+
+class _Session(requests.Session):
+    """A session that leaves redirections alone, of which requests reads all, however slow it is."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return that there is none."""
+
+
+def _open(url: str) -> requests.Response:
+    """Return the answer of an address, of which nothing but the head has been read."""
+    identity = {"Accept-Encoding": "identity"}
+    for _ in range(_REDIRECTIONS):
+        with _Session() as session:
+            response = session.get(url, stream=True, timeout=_PATIENCE, headers=identity)
+        if not response.is_redirect:
+            return response
+        response.close()
+        url = urljoin(url, response.headers["location"])
+    raise requests.TooManyRedirects(f"redirected more than {_REDIRECTIONS} times")
+
+
+@contextmanager
+def _as_of_requests() -> Iterator[None]:
+    """Turn what goes wrong below requests into its errors, after which pooch tries again."""
+    try:
+        yield
+    except urllib3.exceptions.TimeoutError as error:
+        raise requests.Timeout(f"sent nothing for {_PATIENCE:g} s") from error
+    except urllib3.exceptions.HTTPError as error:
+        raise requests.RequestException(f"broken off ({error})") from error
+
+
+def _progress(response: requests.Response) -> Progress:
+    """Return a bar with one task, which shows on terminals only."""
+    console = Console(stderr=True)
+    columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), DownloadColumn()]
+    bar = Progress(
+        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
+    )
+    length = response.headers.get("Content-Length", "")
+    name = PurePosixPath(urlsplit(response.url).path).name
+    bar.add_task(name, total=int(length) if length.isdecimal() else None)
+    return bar
+
+
+def _place(download: Download, path: Path) -> list[Path]:
+    """Put what came of a download where it belongs, all or none, and return the new paths."""
+    if download.is_archive:
+        contents = _members(download, path)
+    else:
+        contents = {download.name: path.read_bytes()}
+    places = {data_folder() / name: content for name, content in contents.items()}
+    for parent in {place.parent for place in places}:
+        parent.mkdir(parents=True, exist_ok=True)
+        # In the same folder, which may be on another disk than the data folder.
+        with TemporaryDirectory(prefix=_HIDDEN, dir=parent) as there:
+            new = {Path(there) / place.name: place for place in places if place.parent == parent}
+            for staged, place in new.items():
+                staged.write_bytes(places[place])
+            for staged, place in new.items():
+                staged.replace(place)
+    return list(places)
+
+
+def _members(download: Download, path: Path) -> dict[str, bytes]:
+    """Return the contents of the missing files from an archive; nothing is unpacked on the way."""
+    wanted = {file.places[0] for file in download.files if find(file) is None}
+    found = {}
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                name = PurePosixPath(member.name)
+                inside = not name.is_absolute() and ".." not in name.parts
+                if not inside or not (member.isfile() or member.isdir()):
+                    raise refused(
+                        data_folder() / download.name,
+                        f"has the member {member.name!r}, which is a link or leads out of the "
+                        "folder; accepted are files and folders below it",
+                    )
+                content = archive.extractfile(member) if str(name) in wanted else None
+                if content is not None:
+                    found[str(name)] = content.read()
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise refused(data_folder() / download.name, f"is no whole archive ({error})") from error
+    if lacking := sorted(wanted - found.keys()):
+        raise refused(data_folder() / download.name, f"lacks {', '.join(lacking)}")
+    return found
+
+
+def _missing(source: Source, failures: dict[Download, str]) -> MissingDataError:
+    lines = []
+    for download, reasons in failures.items():
+        lines.append(f"{data_folder() / download.name} (MD5 sum {download.md5})")
+        others = {place for file in download.files for place in file.places} - {download.name}
+        lines.append(f"  or {', '.join(sorted(others))} below {data_folder()}")
+        lines.append(f"  {reasons}")
+    return MissingDataError(
+        "\n  ".join(
+            [
+                f"{source.name}: {len(failures)} of {len(source.downloads)} files are not there, "
+                "and downloading them failed:",
+                *lines,
+            ]
+        )
+        + "\nput the original files there, or set the environment variable "
+        f"{describe_variable()} to the folder that has "
+        f"{next(iter(failures)).files[0].places[0]}; `lapbench data fetch {source.name}` tries "
+        "the download again"
+    )

@@ -1,0 +1,1 @@
+"""What methods and backbones are made of: heads, terms, models, their capabilities, and helpers."""

@@ -1,0 +1,74 @@
+"""The graph learning layer: a graph equation as the classifier."""
+
+from dataclasses import replace
+from typing import ClassVar, Self
+
+from torch import nn
+
+from lapbench.datasets.base.task import Task
+from lapbench.datasets.base.validated import validated
+from lapbench.methods.base.method import Head
+from lapbench.methods.base.model import Model
+from lapbench.methods.gll.model import GLLModel
+from lapbench.methods.gll.options import GLLOptions
+
+
+@validated
+class GLL(GLLOptions, Head):
+    """Graph learning layer: a graph PDE as the classifier, with exact adjoint gradients.
+
+    Labelled base samples and the batch are nodes of a k-nearest-neighbour graph of their features;
+    Laplace learning from the base labels predicts the batch. The training loss is
+    :func:`value_loss`.
+
+    Options: :class:`~lapbench.methods.gll.options.GLLOptions`.
+
+    Source: GLL paper, sections 2, 3 and 4.2, appendix A (which scores all samples together; here
+    each class has its share, so that none is lost); loss and normalisation as in the authors' code.
+
+    """
+
+    batch_dependent: ClassVar[bool] = True
+
+    def scaled(self, share: float) -> Self:
+        """Return the head with a share of the base set for prediction, its own in training."""
+        count = self.evaluation_base_per_class
+        if count == "all":
+            return self
+        return replace(self, evaluation_base_per_class=max(1, round(share * count)))
+
+    def skip(self, task: Task) -> str | None:
+        """Return a reason where scores would choose half of the labelled nodes."""
+        if task.nodes_only and self.base_update not in ("fixed", "random"):
+            return (
+                f"gll: base_update = {self.base_update} chooses few of many samples; on node tasks "
+                "half of the labelled nodes are base set"
+            )
+        return None
+
+    def build(self, backbone: nn.Module, task: Task) -> Model:
+        """Return the backbone followed by the graph learning layer.
+
+        Raises:
+            ValueError: if a class has too few training samples for the base sets.
+
+        """
+        smallest = int(task.train.y[task.train.y >= 0].bincount(minlength=task.num_classes).min())
+        if task.nodes_only and smallest < 2:
+            raise ValueError(
+                f"gll: the smallest class of {task.name} has {smallest} training nodes; accepted "
+                "are 2 or more, as half of them are base set"
+            )
+        if self.base_per_class >= smallest and not task.nodes_only:
+            raise ValueError(
+                f"base_per_class: received {self.base_per_class}, but the smallest class of "
+                f"{task.name} has {smallest} training samples, and some must stay outside the "
+                f"base set; accepted are 1..{smallest - 1}"
+            )
+        if self.evaluation_base_per_class != "all" and self.evaluation_base_per_class > smallest:
+            raise ValueError(
+                f"evaluation_base_per_class: received {self.evaluation_base_per_class}, but the "
+                f"smallest class of {task.name} has {smallest} training samples; accepted are "
+                f"1..{smallest} and 'all'"
+            )
+        return GLLModel(backbone, self, task)

@@ -1,0 +1,1 @@
+"""Numbers of two runs compared, and of many drawn."""

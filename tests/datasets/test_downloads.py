@@ -1,0 +1,362 @@
+"""Downloads: whole and right or not at all, whatever the server does, and in a clean folder."""
+
+import gzip
+import pickle
+import tarfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import requests
+from published_files import Server, archive, listing, md5, packed, plain, send, serving, zipped
+from published_files import write as write_files
+
+from lapbench.datasets.files import download
+from lapbench.datasets.files.download import contents, fetch
+from lapbench.datasets.files.files import DataError, MissingDataError
+
+CONTENT = bytes(range(256)) * 400
+NAME = "folder/file.bin"
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data folder, with a file of somebody else's; servers are given up after 0.3 seconds."""
+    folder = tmp_path / "data"
+    write_files(folder, {"mine.txt": b"mine"})
+    monkeypatch.setenv("LAPBENCH_DATA", str(folder))
+    monkeypatch.setattr(download, "_PATIENCE", 0.3)
+    monkeypatch.setattr(download, "_MOST", 5_000_000)
+    monkeypatch.setattr("pooch.core.time", SimpleNamespace(sleep=lambda _: None))
+    return folder
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with serving() as running:
+        yield running
+
+
+def cut_off(handler: BaseHTTPRequestHandler, _: Server) -> None:
+    send(handler, CONTENT[:1000], len(CONTENT))
+
+
+def short(handler: BaseHTTPRequestHandler, _: Server) -> None:
+    send(handler, CONTENT[:1000])
+
+
+def corrupted(handler: BaseHTTPRequestHandler, _: Server) -> None:
+    send(handler, CONTENT[:-1] + b"\0")
+
+
+def missing(handler: BaseHTTPRequestHandler, _: Server) -> None:
+    handler.send_error(404)
+
+
+def silent(handler: BaseHTTPRequestHandler, server: Server) -> None:
+    send(handler, CONTENT[:1000], len(CONTENT))
+    server.over.wait(30)
+
+
+def dripping(handler: BaseHTTPRequestHandler, server: Server) -> None:
+    """One byte at a time, none of which is late."""
+    try:
+        send(handler, b"", len(CONTENT))
+        for byte in CONTENT:
+            handler.wfile.write(bytes([byte]))
+            if server.over.wait(0.02):
+                return
+    except OSError:  # the client is gone
+        pass
+
+
+def circling(handler: BaseHTTPRequestHandler, _: Server) -> None:
+    handler.send_response(302)
+    handler.send_header("Location", handler.path)
+    handler.end_headers()
+
+
+def dripping_away(handler: BaseHTTPRequestHandler, server: Server) -> None:
+    """Redirect to where nothing is, and say so one byte at a time."""
+    try:
+        handler.send_response(302)
+        handler.send_header("Location", "/nowhere")
+        handler.send_header("Content-Length", "1000")
+        handler.end_headers()
+        while not server.over.wait(0.02):
+            handler.wfile.write(b"x")
+    except OSError:
+        pass
+
+
+def endless(handler: BaseHTTPRequestHandler, server: Server) -> None:
+    """Send more and more without saying how much it is."""
+    try:
+        handler.send_response(200)
+        handler.end_headers()
+        while not server.over.is_set():
+            handler.wfile.write(bytes(10**6))
+    except OSError:
+        pass
+
+
+BAD = {
+    cut_off: "broken off .*IncompleteRead",
+    short: "does not match the known hash",
+    corrupted: "does not match the known hash",
+    missing: "404 Client Error",
+    silent: r"sent nothing for 0\.3 s",
+    dripping: r"sent only \d+ bytes in 0\.3 s",
+    circling: "redirected more than 10 times",
+    dripping_away: "404 Client Error",
+    endless: "sent more than 5,000,000 bytes",
+}
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.__name__)
+class TestABadServer:
+    def test_ends_in_an_error_that_says_why_and_what_to_put_where(
+        self, server: Server, data: Path, bad: object
+    ):
+        server.answers["one"] = lambda handler: bad(handler, server)
+        source = plain(NAME, CONTENT, f"{server.url}one")
+        with pytest.raises(MissingDataError, match=f"{server.url}one: .*{BAD[bad]}") as error:
+            fetch(source)
+        assert f"{data / NAME} (MD5 sum {md5(CONTENT)})" in str(error.value)
+        assert f"LAPBENCH_DATA (now {data})" in str(error.value)
+        assert listing(data) == {"mine.txt"}
+
+    def test_is_tried_again_which_may_work(self, server: Server, data: Path, bad: object):
+        def better(handler: BaseHTTPRequestHandler) -> None:
+            first = len(server.asked) <= {circling: 10, dripping_away: 2}.get(bad, 1)
+            bad(handler, server) if first else send(handler, CONTENT)
+
+        server.answers["one"] = better
+        assert fetch(plain(NAME, CONTENT, f"{server.url}one")) == [data / NAME]
+        assert (data / NAME).read_bytes() == CONTENT
+        assert listing(data) == {"mine.txt", NAME}
+
+    def test_is_left_for_the_next_mirror(self, server: Server, data: Path, bad: object):
+        server.answers["one"] = lambda handler: bad(handler, server)
+        with serving() as other:
+            good = other.offer("two", CONTENT)
+            assert contents(plain(NAME, CONTENT, f"{server.url}one", good)) == [CONTENT]
+            assert other.asked == ["two"]
+        assert listing(data) == {"mine.txt", NAME}
+
+
+def test_redirections_are_followed(server: Server, data: Path):
+    def elsewhere(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(302)
+        handler.send_header("Location", server.offer("there", CONTENT))
+        handler.end_headers()
+
+    server.answers["here"] = elsewhere
+    assert contents(plain(NAME, CONTENT, f"{server.url}here")) == [CONTENT]
+    assert server.asked == ["here", "there"]
+    assert listing(data) == {"mine.txt", NAME}
+
+
+def test_interruption_leaves_nothing(server: Server, data: Path, monkeypatch: pytest.MonkeyPatch):
+    def interrupted() -> float:
+        times.append(0.0)
+        if len(times) == 2:  # after the first piece
+            raise KeyboardInterrupt
+        return times[-1]
+
+    times: list[float] = []
+    monkeypatch.setattr(download, "monotonic", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fetch(plain(NAME, CONTENT, server.offer("one", CONTENT)))
+    assert listing(data) == {"mine.txt"}
+
+
+def test_what_is_there_is_not_asked_for_and_stays(server: Server, data: Path):
+    texts = {name: name.encode() for name in ("first", "second", "third")}
+    source = zipped(texts, "raw", server.url)
+    for name, text in texts.items():
+        server.offer(f"{name}.gz", gzip.compress(text, mtime=0))
+    own = gzip.compress(texts["second"], 1, mtime=9)
+    write_files(data, {"raw/first": texts["first"], "raw/second.gz": own})
+    assert contents(source) == list(texts.values())
+    assert server.asked == ["third.gz"]
+    assert (data / "raw/second.gz").read_bytes() == own
+    assert listing(data) == {"mine.txt", "raw/first", "raw/second.gz", "raw/third.gz"}
+
+
+def test_a_wrong_file_is_refused_with_both_hashes_and_stays(server: Server, data: Path):
+    write_files(data, {NAME: b"other"})
+    with pytest.raises(DataError, match=f"{data / NAME} is not the published file") as error:
+        contents(plain(NAME, CONTENT, server.offer("one", CONTENT)))
+    for part in (md5(b"other"), md5(CONTENT), "put the original", "lapbench data fetch tiny"):
+        assert part in str(error.value)
+    assert server.asked == []
+    assert (data / NAME).read_bytes() == b"other"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"other", gzip.compress(b"other", mtime=0)[:-9], b"\x1f\x8b\x08" * 9],
+    ids=["plain", "cut off", "no gzip"],
+)
+def test_a_damaged_gzip_file_is_refused(data: Path, content: bytes):
+    write_files(data, {"raw/text.gz": content})
+    with pytest.raises(DataError, match=r"text\.gz is no whole gzip file .*put the original"):
+        contents(zipped({"text": b"text"}, "raw"))
+
+
+def test_one_file_failing_does_not_keep_others_from_coming(server: Server, data: Path):
+    source = zipped({"first": b"1", "second": b"2"}, "raw", server.url)
+    server.offer("second.gz", gzip.compress(b"2", mtime=0))
+    with pytest.raises(MissingDataError, match="tiny: 1 of 2 files are not there"):
+        fetch(source)
+    assert listing(data) == {"mine.txt", "raw/second.gz"}
+    server.offer("first.gz", gzip.compress(b"1", mtime=0))
+    assert contents(source) == [b"1", b"2"]
+
+
+def test_a_host_that_does_not_answer_is_tried_for_one_file_only(server: Server):
+    for name in ("first", "second"):
+        server.answers[f"{name}.gz"] = lambda handler: silent(handler, server)
+    with pytest.raises(MissingDataError, match=r"second\.gz: not tried again"):
+        fetch(zipped({"first": b"1", "second": b"2"}, "raw", server.url))
+    assert server.asked == ["first.gz", "first.gz"]
+
+
+def test_without_a_network_every_file_is_named_with_its_addresses(data: Path):
+    with serving() as server:
+        closed = server.url
+    source = zipped({"first": b"1", "second": b"2"}, "raw", closed)
+    with pytest.raises(MissingDataError) as error:
+        contents(source)
+    message = str(error.value)
+    assert message.startswith("tiny: 2 of 2 files are not there, and downloading them failed:\n")
+    for each in source.downloads:
+        assert f"{data / each.name} (MD5 sum {each.md5})" in message
+        assert f"or {each.files[0].places[0]} below {data}" in message
+        assert each.mirrors[0] in message
+    assert "onnection refused" in message
+    assert "`lapbench data fetch tiny` tries" in message
+    assert listing(data) == {"mine.txt"}
+
+
+def test_two_at_once_do_not_harm_each_other(server: Server, data: Path):
+    both = threading.Barrier(2, timeout=10)
+
+    def together(handler: BaseHTTPRequestHandler) -> None:
+        both.wait()
+        send(handler, CONTENT)
+
+    server.answers["one"] = together
+    source = plain(NAME, CONTENT, f"{server.url}one")
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(contents, [source, source])) == [[CONTENT], [CONTENT]]
+    assert listing(data) == {"mine.txt", NAME}
+
+
+def test_files_have_the_usual_permissions(server: Server, data: Path):
+    fetch(plain(NAME, CONTENT, server.offer("one", CONTENT)))
+    assert (data / NAME).stat().st_mode == (data / "mine.txt").stat().st_mode
+
+
+def test_compression_on_the_way_is_not_asked_for(server: Server):
+    headers = []
+
+    def note(handler: BaseHTTPRequestHandler) -> None:
+        headers.append(handler.headers["Accept-Encoding"])
+        send(handler, CONTENT)
+
+    server.answers["one"] = note
+    fetch(plain(NAME, CONTENT, f"{server.url}one"))
+    assert headers == ["identity"]
+
+
+def test_tests_reach_no_other_machine(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(requests, "get", lambda *_, **__: pytest.fail("reaches the internet"))
+    with pytest.raises(MissingDataError, match="tests download nothing"):
+        fetch(plain(NAME, CONTENT, "https://example.org/file"))
+
+
+MEMBERS = {"tiny/one": b"1", "tiny/two": b"2"}
+
+
+class TestArchives:
+    def test_give_the_expected_members_alone(self, server: Server, data: Path):
+        content = archive({**MEMBERS, "tiny/readme.html": b"hello", "three": b"3"})
+        assert contents(packed(content, MEMBERS, server.offer("tiny.tar.gz", content))) == [
+            b"1",
+            b"2",
+        ]
+        assert listing(data) == {"mine.txt", *MEMBERS}
+
+    def test_of_the_user_are_used_in_place(self, server: Server, data: Path):
+        content = archive(MEMBERS)
+        write_files(data, {"tiny.tar.gz": content})
+        assert contents(packed(content, MEMBERS, f"{server.url}one")) == [b"1", b"2"]
+        assert server.asked == []
+        assert listing(data) == {"mine.txt", "tiny.tar.gz", *MEMBERS}
+
+    def test_leave_files_that_are_there_as_they_are(self, data: Path):
+        content = archive(MEMBERS)
+        write_files(data, {"tiny.tar.gz": content, "tiny/one": b"own"})
+        fetch(packed(content, MEMBERS))
+        assert (data / "tiny/one").read_bytes() == b"own"
+        assert (data / "tiny/two").read_bytes() == b"2"
+
+    def test_are_not_opened_if_their_hash_is_wrong(
+        self, server: Server, data: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        bad, good = archive({**MEMBERS, "../evil": b"evil"}), archive(MEMBERS)
+        monkeypatch.setattr(tarfile, "open", lambda *_: pytest.fail("opens it"))
+        with pytest.raises(MissingDataError, match="does not match the known hash"):
+            fetch(packed(good, MEMBERS, server.offer("one", bad)))
+        assert listing(data) == {"mine.txt"}
+        write_files(data, {"tiny.tar.gz": bad})
+        with pytest.raises(DataError, match=f"has the MD5 sum {md5(bad)}; accepted is {md5(good)}"):
+            fetch(packed(good, MEMBERS))
+        assert listing(data) == {"mine.txt", "tiny.tar.gz"}
+
+    @pytest.mark.parametrize(
+        ("name", "kind", "target"),
+        [
+            ("../evil", tarfile.REGTYPE, ""),
+            ("tiny/../../evil", tarfile.REGTYPE, ""),
+            ("{outside}/evil", tarfile.REGTYPE, ""),
+            ("tiny/one", tarfile.SYMTYPE, "../../evil"),
+            ("tiny/one", tarfile.LNKTYPE, "tiny/two"),
+            ("tiny", tarfile.SYMTYPE, "{outside}"),
+            ("tiny/pipe", tarfile.FIFOTYPE, ""),
+        ],
+    )
+    def test_that_lead_out_of_the_folder_are_refused_whole(
+        self, server: Server, data: Path, name: str, kind: bytes, target: str
+    ):
+        outside = data.parent
+        member = tarfile.TarInfo(name.format(outside=outside))
+        member.type, member.linkname = kind, target.format(outside=outside)
+        content = archive(MEMBERS, member)
+        with pytest.raises(DataError, match="is a link or leads out of the folder") as error:
+            fetch(packed(content, MEMBERS, server.offer("one", content)))
+        assert repr(member.name) in str(error.value)
+        assert listing(outside) == {"data/mine.txt"}
+
+    def test_that_are_cut_off_or_lack_a_member_leave_nothing(self, server: Server, data: Path):
+        whole, lacking = archive({"tiny/one": b"1" * 9999}), archive({"tiny/one": b"1"})
+        for content, message in ((whole[:-30], "is no whole archive"), (lacking, "lacks tiny/two")):
+            with pytest.raises(DataError, match=message):
+                fetch(packed(content, MEMBERS, server.offer("one", content)))
+            assert listing(data) == {"mine.txt"}
+
+
+def test_a_pickle_with_a_wrong_hash_is_not_opened(data: Path, monkeypatch: pytest.MonkeyPatch):
+    from lapbench.datasets.cifar10 import CIFAR10
+
+    monkeypatch.setattr(pickle, "loads", lambda *_, **__: pytest.fail("opens it"))
+    names = [file.places[0] for file in CIFAR10.source.files]
+    write_files(data, dict.fromkeys(names, b"cos\nsystem\n(S'true'\ntR."))
+    with pytest.raises(DataError, match="data_batch_1 is not the published file"):
+        CIFAR10().load(None)  # type: ignore[arg-type]

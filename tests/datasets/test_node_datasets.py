@@ -1,0 +1,246 @@
+"""Graphs as data: what a node task refuses, and the graphs that come with lapbench."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binom, multivariate_normal, norm, poisson
+from table import load_task
+
+from lapbench.datasets.base.nodes import node_task, undirected
+from lapbench.datasets.base.task import Split, Task
+from lapbench.datasets.stochastic_blocks import StochasticBlocks
+
+
+def graph_task(edges: torch.Tensor) -> Task:
+    """A node task of six nodes, each split having two."""
+    parts = ("inner", "outer", "validation", "test")
+    rows = dict(zip(parts, torch.tensor([[0], [1], [2], [4]]), strict=True))
+    return node_task("tiny", torch.eye(6), torch.arange(6) % 2, edges, rows)
+
+
+def known(split: Split) -> set[int]:
+    """The nodes whose class a split tells."""
+    return set((split.y >= 0).nonzero()[:, 0].tolist())
+
+
+WRONG = {
+    "self-loop": ([[0, 1], [2, 2], [3, 3]], r"edge \(2, 2\) at 1"),
+    "reversed": ([[0, 1], [1, 2], [5, 3]], r"edge \(5, 3\) at 2"),
+    "repeated": ([[0, 1], [2, 3], [0, 1], [2, 3]], r"edge \(0, 1\) at 2"),
+    "both directions": ([[0, 1], [1, 0]], r"edge \(1, 0\) at 1"),
+}
+OUTSIDE = {
+    "too high": ([[0, 1], [2, 6]], r"\(2, 6\) at 1"),
+    "negative": ([[-1, 1], [2, 3]], r"\(-1, 1\) at 0"),
+    "same product as a good one": ([[0, 7], [1, 2]], r"\(0, 7\) at 0"),
+}
+
+
+class TestEdges:
+    @pytest.mark.parametrize("case", {**WRONG, **OUTSIDE})
+    def test_the_first_wrong_one_is_named_with_the_remedy(self, case: str):
+        edges, message = {**WRONG, **OUTSIDE}[case]
+        match = rf"task tiny: .*{message}; accepted are edges i < j of nodes 0\.\.5.*undirected"
+        with pytest.raises(ValueError, match=match):
+            graph_task(torch.tensor(edges).T)
+
+    @pytest.mark.parametrize("case", WRONG)
+    def test_undirected_mends_what_can_be_meant(self, case: str):
+        pairs = WRONG[case][0]
+        edges = undirected(torch.tensor(pairs).T, 6)
+        expected = sorted({(min(pair), max(pair)) for pair in pairs if pair[0] != pair[1]})
+        assert list(map(tuple, edges.T.tolist())) == expected
+        assert graph_task(edges).nodes_only
+
+    @pytest.mark.parametrize("case", OUTSIDE)
+    def test_undirected_refuses_nodes_that_do_not_exist(self, case: str):
+        edges, message = OUTSIDE[case]
+        match = rf"edges: received {message}; accepted are pairs of nodes 0\.\.5"
+        with pytest.raises(ValueError, match=match):
+            undirected(torch.tensor(edges).T, 6)
+
+    @pytest.mark.parametrize(
+        "edges",
+        [
+            torch.zeros(2, 1),
+            torch.zeros(1, 2, dtype=torch.int64),
+            torch.zeros(2, dtype=torch.int64),
+            torch.tensor([[0], [1]], dtype=torch.int32),
+        ],
+    )
+    def test_another_shape_or_type_is_refused(self, edges: torch.Tensor):
+        with pytest.raises(
+            ValueError, match=r"received edge_index .*accepted is \(2, E\) of torch"
+        ):
+            graph_task(edges)
+
+    @pytest.mark.parametrize("pairs", [[], [[0, 5]], [[0, 1], [0, 2], [1, 2], [3, 4]]])
+    def test_disconnected_graphs_and_isolated_nodes_are_accepted(self, pairs: list[list[int]]):
+        edges = undirected(torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2).T, 6)
+        assert edges.shape == (2, len(pairs))
+        assert graph_task(edges).nodes_only
+
+
+def test_splits_of_a_node_task_must_have_all_nodes():
+    task = graph_task(torch.tensor([[0], [1]]))
+    fewer = Split(task.test.x[:5], task.test.y[:5])
+    with pytest.raises(ValueError, match=r"each has all nodes, with y = -1 where"):
+        Task("tiny", task.train, task.validation, fewer, 2, edge_index=task.edge_index)
+
+
+def parts(task: Task) -> dict[str, set[int]]:
+    """The nodes of every part."""
+    assert task.outer is not None
+    outer = set(task.outer.tolist())
+    held = {"validation": known(task.validation), "test": known(task.test)}
+    return {"inner": known(task.train) - outer, "outer": outer, **held}
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    ("name", "options", "sizes"),
+    [
+        ("karate", {}, (4, 4, 8, 18)),
+        ("stochastic_blocks", {}, (18, 18, 50, 150)),
+        ("stochastic_blocks", {"nodes": 72, "classes": 2}, (12, 12, 12, 36)),
+        ("stochastic_blocks", {"nodes": 577, "classes": 16}, (96, 96, 96, 288)),
+    ],
+)
+def test_parts_have_the_documented_sizes_and_shares_of_every_class(
+    name: str, options: dict[str, int], sizes: tuple[int, ...], seed: int
+):
+    task = load_task(name, seed, **options)
+    nodes = parts(task)
+    assert tuple(map(len, nodes.values())) == sizes
+    classes = torch.stack((task.train.y, task.validation.y, task.test.y)).amax(dim=0)
+    for part in nodes.values():
+        counts = classes[sorted(part)].bincount(minlength=task.num_classes)
+        assert counts.max() - counts.min() <= (0 if name == "karate" else 2)
+        assert counts.min() > 0
+    first = parts(load_task(name, 99, **options))
+    assert nodes["test"] == first["test"]
+    assert all(nodes[part] != first[part] for part in ("inner", "outer", "validation"))
+
+
+def test_karate_is_zacharys_club():
+    """Its instructor (0) has 16 friends, its president (33) has 17; 17 members follow either."""
+    task = load_task("karate")
+    assert task.edge_index is not None
+    assert torch.equal(task.train.x, torch.eye(34))
+    assert task.edge_index.shape == (2, 78)
+    degrees = task.edge_index.flatten().bincount()
+    assert (degrees[0], degrees[33], degrees.min()) == (16, 17, 1)
+    everyone = torch.cat([split.y for split in (task.train, task.validation, task.test)])
+    assert everyone[everyone >= 0].bincount().tolist() == [17, 17]
+
+
+def neighbors_by_class(task: Task, classes: np.ndarray) -> np.ndarray:
+    """How many neighbours of each class (K) every node (n) has."""
+    assert task.edge_index is not None
+    i, j = task.edge_index.numpy()
+    counts = np.zeros((len(classes), task.num_classes))
+    np.add.at(counts, (i, classes[j]), 1)
+    np.add.at(counts, (j, classes[i]), 1)
+    return counts
+
+
+def documented(data: StochasticBlocks) -> tuple[float, float]:
+    """The figures A and B of the docstring, by its formulas on a grid."""
+    others, a = data.classes - 1, data.signal / np.sqrt(2)
+    z, step = np.linspace(-9, 9, 3001, retstep=True)
+    q = data.degree_between / others
+    unit = np.log(data.degree_within / q)
+    features = (norm.pdf(z - a) * norm.cdf(z) ** others).sum() * step
+    k = np.arange(40)[:, None]
+    t = k * unit + a**2 + a * z
+    below = sum(poisson.pmf(j, q) * norm.cdf((t - j * unit) / a) for j in range(30))
+    oracle = (poisson.pmf(k, data.degree_within) * norm.pdf(z) * below**others).sum() * step
+    return float(features), float(oracle)
+
+
+def measured(data: StochasticBlocks) -> tuple[float, float]:
+    """The accuracies of Bayes' rule on the generated data, from densities and binomials."""
+    task = data.load(np.random.default_rng(0))
+    classes = np.arange(data.nodes) % data.classes
+    means = np.eye(data.classes, 16) * data.signal / np.sqrt(2)
+    x = task.train.x.double().numpy()
+    features = np.stack([multivariate_normal.logpdf(x, mean) for mean in means], axis=1)
+    size = data.nodes / data.classes
+    within, between = data.degree_within / (size - 1), data.degree_between / (data.nodes - size)
+    counts = neighbors_by_class(task, classes)
+    scores = features.copy()
+    for label in range(data.classes):
+        rates = np.where(np.arange(data.classes) == label, within, between)
+        scores[:, label] += binom.logpmf(counts, round(size), rates).sum(axis=1)
+    alone, oracle = ((score.argmax(axis=1) == classes).mean() for score in (features, scores))
+    return float(alone), float(oracle)
+
+
+class TestStochasticBlocks:
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},
+            {"nodes": 4_000},
+            {"nodes": 3_000, "classes": 2, "signal": 1.0},
+            {"nodes": 3_000, "classes": 5, "degree_within": 4.0, "degree_between": 6.0},
+        ],
+    )
+    def test_the_stated_accuracies_are_those_of_bayes_rule(self, options: dict[str, Any]):
+        """Within three standard errors of as many nodes."""
+        data = StochasticBlocks(**options)
+        for stated, found in zip(documented(data), measured(data), strict=True):
+            error = np.sqrt(stated * (1 - stated) / data.nodes)
+            assert abs(found - stated) < 3 * error
+
+    def test_the_figures_by_default_are_those_of_the_docstring(self):
+        alone, oracle = documented(StochasticBlocks())
+        text = StochasticBlocks.__doc__
+        assert text
+        assert f"{100 * alone:.1f} % by default" in text
+        assert f"{100 * oracle:.1f} % by default" in text
+
+    def test_nodes_have_the_chosen_mean_numbers_of_neighbors(self):
+        data = StochasticBlocks(nodes=4_000, classes=4, degree_within=7.5, degree_between=3.0)
+        classes = np.arange(data.nodes) % data.classes
+        counts = neighbors_by_class(data.load(np.random.default_rng(0)), classes)
+        within = counts[np.arange(data.nodes), classes]
+        for found, mean in ((within, 7.5), (counts.sum(axis=1) - within, 3.0)):
+            assert found.mean() == pytest.approx(mean, abs=3 * np.sqrt(2 * mean / data.nodes))
+
+    def test_graph_features_and_classes_are_always_the_same(self):
+        one, two = (load_task("stochastic_blocks", seed) for seed in (0, 1))
+        assert one.edge_index is not None
+        assert two.edge_index is not None
+        assert torch.equal(one.edge_index, two.edge_index)
+        assert torch.equal(one.train.x, two.train.x)
+        for split in (one.train, one.validation, one.test, two.train, two.validation):
+            there = sorted(known(split))
+            assert split.y[there].tolist() == [v % 3 for v in there]
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"nodes": 107}, "nodes = 107; accepted are 108 or more with classes = 3"),
+            ({"nodes": 5_001}, "less than or equal to 5000"),
+            ({"classes": 1}, "greater than or equal to 2"),
+            ({"nodes": 5_000, "classes": 17}, "less than or equal to 16"),
+            ({"degree_within": 99.5}, r"degree_within = 99.5; accepted are 0\.\.99.*raise nodes"),
+            ({"degree_between": 201.0}, r"degree_between = 201.0; accepted are 0\.\.200"),
+            ({"degree_within": -1.0}, "greater than or equal to 0"),
+            ({"signal": float("inf")}, "finite number"),
+        ],
+    )
+    def test_options_that_do_not_fit_are_refused(self, options: dict[str, Any], message: str):
+        with pytest.raises(ValueError, match=message):
+            StochasticBlocks(**options)
+
+    def test_the_extremes_are_a_graph_without_edges_and_a_complete_one(self):
+        empty = load_task("stochastic_blocks", degree_within=0.0, degree_between=0.0)
+        full = load_task("stochastic_blocks", degree_within=99.0, degree_between=200.0)
+        assert empty.edge_index is not None
+        assert full.edge_index is not None
+        assert empty.edge_index.shape == (2, 0)
+        assert full.edge_index.shape == (2, 300 * 299 // 2)

@@ -1,0 +1,265 @@
+"""The citation graphs: their files, what is wrong with files, and how they are split.
+
+The files are made here, small and by their published layout: node v has the class v mod 3 and the
+features of `features`; 0..5 train, 6..505 validate, 510 and later test, in no order.
+"""
+
+import pickle
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse
+import torch
+from table import create, load_task
+
+from lapbench.datasets.base.task import Task
+from lapbench.datasets.files import planetoid
+from lapbench.datasets.files.files import DataError, MissingDataError
+
+PARTS = ("x", "tx", "allx", "y", "ty", "ally", "graph", "test.index")
+TRAINING, HELD_OUT, OTHERS, NODES = 6, 500, 4, 540
+FIRST_TEST = TRAINING + HELD_OUT + OTHERS
+RING, CHAIN = 520, 535
+GAPS = (515, 530)
+COUNTS = planetoid.Counts(NODES, RING + CHAIN - RING - 1, 8, 3)
+
+
+def features(nodes: np.ndarray) -> np.ndarray:
+    """Two features a node, 1 and v mod 4, but none for node 7."""
+    x = np.zeros((len(nodes), 8), np.float32)
+    x[np.arange(len(nodes)), nodes % 5] = 1
+    x[np.arange(len(nodes)), 5 + nodes % 3] = nodes % 4
+    x[nodes == 7] = 0
+    return x
+
+
+def graph() -> dict[int, list[int]]:
+    """A ring, a chain and isolated nodes, with a self-loop and a repeated edge."""
+    pairs = [(v, (v + 1) % RING) for v in range(RING)]
+    pairs += [(v, v + 1) for v in range(RING, CHAIN - 1)]
+    neighbors: dict[int, list[int]] = {v: [] for v in range(NODES)}
+    for i, j in [*pairs, (3, 4)]:
+        neighbors[i].append(j)
+        neighbors[j].append(i)
+    neighbors[9].append(9)
+    return neighbors
+
+
+def write(folder: Path, name: str) -> None:
+    """Write the eight files of a graph."""
+    folder.mkdir(parents=True, exist_ok=True)
+    gaps = GAPS if name == "CiteSeer" else ()
+    test = np.array([v for v in range(FIRST_TEST, NODES) if v not in gaps])
+    nodes = {"x": np.arange(TRAINING), "tx": test, "allx": np.arange(FIRST_TEST)}
+    content: dict[str, Any] = {"graph": graph()}
+    for part, rows in nodes.items():
+        content[part] = scipy.sparse.csr_matrix(features(rows))
+        content[part.replace("x", "y")] = np.eye(3, dtype=np.int32)[rows % 3]
+    order = np.random.default_rng(0).permutation(len(test))
+    content["tx"], content["ty"] = content["tx"][order], content["ty"][order]
+    for part, value in content.items():
+        (folder / f"ind.{name.lower()}.{part}").write_bytes(pickle.dumps(value))
+    lines = "".join(f"{v}\n" for v in test[order])
+    (folder / f"ind.{name.lower()}.test.index").write_text(lines)
+
+
+def refuse(*_: object) -> None:
+    """What stands for the download."""
+    raise OSError("no network")
+
+
+@pytest.fixture(autouse=True)
+def raw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a small Cora, without a network."""
+    monkeypatch.setenv("LAPBENCH_DATA", str(tmp_path))
+    monkeypatch.setattr(planetoid, "_download", refuse)
+    for name in ("Cora", "CiteSeer", "PubMed"):
+        monkeypatch.setitem(planetoid.PUBLISHED, name, COUNTS)
+    folder = tmp_path / "Cora" / "raw"
+    write(folder, "Cora")
+    return folder
+
+
+def task(name: str = "cora", seed: int = 0, **options: Any) -> Task:
+    """The task of a small graph."""
+    loaded: Task = create("datasets", name, **options).load(np.random.default_rng(seed))
+    return loaded
+
+
+def known(y: torch.Tensor) -> set[int]:
+    """The nodes whose class a split tells."""
+    return set((y >= 0).nonzero()[:, 0].tolist())
+
+
+@pytest.mark.parametrize(
+    ("name", "label"), [("Cora", "cora"), ("CiteSeer", "citeseer"), ("PubMed", "pubmed")]
+)
+def test_features_classes_edges_and_splits_are_the_published_ones(raw: Path, name: str, label: str):
+    write(raw.parents[1] / name / "raw", name)
+    loaded = task(label)
+    gaps = set(GAPS) if name == "CiteSeer" else set()
+    nodes = np.arange(NODES)
+    expected = features(nodes)
+    expected[list(gaps)] = 0
+    expected /= np.maximum(expected.sum(axis=1, keepdims=True), 1)
+    np.testing.assert_allclose(loaded.train.x, expected, rtol=1e-6)
+    assert loaded.name == label
+    assert loaded.edge_index is not None
+    assert loaded.outer is not None
+    edges = {(i, j) for i, others in graph().items() for j in others if i < j}
+    assert set(map(tuple, loaded.edge_index.T.tolist())) == edges
+    inner, outer = known(loaded.train.y) - set(loaded.outer.tolist()), set(loaded.outer.tolist())
+    assert inner == set(range(TRAINING))
+    assert known(loaded.test.y) == set(range(FIRST_TEST, NODES)) - gaps
+    assert outer | known(loaded.validation.y) == set(range(TRAINING, TRAINING + HELD_OUT))
+    assert len(outer) == len(known(loaded.validation.y)) == HELD_OUT // 2
+    for split in (loaded.train, loaded.validation, loaded.test):
+        there = sorted(known(split.y))
+        assert split.y[there].tolist() == [v % 3 for v in there]
+
+
+def test_published_validation_nodes_are_halved_anew_in_every_repetition():
+    one, two, again = task(seed=0), task(seed=1), task(seed=0)
+    assert torch.equal(one.train.y, again.train.y)
+    assert torch.equal(one.validation.y, again.validation.y)
+    assert known(one.validation.y) != known(two.validation.y)
+    assert torch.equal(one.test.y, two.test.y)
+    assert known(one.train.y) | known(one.validation.y) == set(range(TRAINING + HELD_OUT))
+
+
+def test_only_the_largest_component_is_kept_if_so_chosen():
+    whole, part = task(), task(largest_component=True)
+    assert part.edge_index is not None
+    assert whole.edge_index is not None
+    assert torch.equal(part.train.x, whole.train.x[:RING])
+    assert torch.equal(part.test.y, whole.test.y[:RING])
+    ring = whole.edge_index[:, (whole.edge_index < RING).all(dim=0)]
+    assert torch.equal(part.edge_index, ring)
+
+
+def test_nodes_are_renumbered_where_others_are_dropped(raw: Path):
+    """Without the edges of node 2 the component is a chain from 3 over the end of the ring to 1."""
+    cut = {v: [w for w in others if 2 not in (v, w)] for v, others in graph().items()}
+    (raw / "ind.cora.graph").write_bytes(pickle.dumps(cut))
+    planetoid.PUBLISHED["Cora"] = COUNTS._replace(edges=COUNTS.edges - 2)
+    part = task(largest_component=True)
+    kept = [v for v in range(RING) if v != 2]
+    edges = [(kept.index(i), kept.index(j)) for i in kept for j in set(cut[i]) if i < j]
+    assert part.edge_index is not None
+    assert sorted(map(tuple, part.edge_index.T.tolist())) == sorted(edges)
+    assert len(part.train.x) == RING - 1
+    assert part.outer is not None
+    assert known(part.train.y) - set(part.outer.tolist()) == set(range(TRAINING - 1))
+
+
+def test_missing_files_are_named_and_not_mixed_with_downloaded_ones(
+    raw: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(planetoid, "_download", lambda *_: pytest.fail("downloads"))
+    for part in ("ty", "graph"):
+        (raw / f"ind.cora.{part}").unlink()
+    with pytest.raises(MissingDataError) as error:
+        task()
+    message = str(error.value)
+    assert message.startswith("Cora: 2 of 8 files are not there:\n")
+    for part in PARTS:
+        assert (f"{raw / 'ind.cora'}.{part}\n" in message) == (part in ("ty", "graph"))
+    assert "nothing is downloaded where others are" in message
+    assert f"LAPBENCH_DATA (now {raw.parents[1]})" in message
+
+
+def test_without_files_and_network_the_remedy_is_named(raw: Path):
+    with pytest.raises(MissingDataError) as error:
+        task("pubmed")
+    message = str(error.value)
+    assert message.startswith("PubMed: 8 of 8 files are not there:\n")
+    assert f"{raw.parents[1]}/PubMed/raw/ind.pubmed.test.index" in message
+    assert "the download failed (no network); accepted are the original files" in message
+    assert "the folder that has PubMed/raw/ind.pubmed.x" in message
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_files_are_downloaded_all_or_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+):
+    import torch_geometric.datasets
+
+    def downloaded(root: str, name: str) -> None:
+        write(Path(root) / name / "raw", name)
+        if fails:
+            raise ValueError("cut off")
+
+    monkeypatch.undo()
+    monkeypatch.setenv("LAPBENCH_DATA", str(tmp_path))
+    monkeypatch.setitem(planetoid.PUBLISHED, "CiteSeer", COUNTS)
+    monkeypatch.setattr(torch_geometric.datasets, "Planetoid", downloaded)
+    folder = tmp_path / "CiteSeer" / "raw"
+    if fails:
+        with pytest.raises(MissingDataError, match=r"the download failed \(cut off\)"):
+            task("citeseer")
+        assert not list(folder.iterdir())
+    else:
+        assert len(task("citeseer").train) == NODES
+        assert {path.name for path in folder.iterdir()} == {f"ind.citeseer.{p}" for p in PARTS}
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("content", [b"<html>", b"\x80\x05"])
+def test_a_damaged_file_is_named(raw: Path, part: str, content: bytes):
+    (raw / f"ind.cora.{part}").write_bytes(content + b"\n7 x\n")
+    with pytest.raises(DataError, match=rf"ind\.cora\.{re.escape(part)} cannot be read .*; put"):
+        task()
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("allx", scipy.sparse.csr_matrix(features(np.arange(9))), "do not fit together"),
+        ("ally", np.eye(3)[np.arange(FIRST_TEST + 1) % 3], "features of 540 nodes, classes of 541"),
+        ("graph", {0: [1, NODES]}, "do not fit together .*edges: received"),
+        ("graph", {0: [1]}, "holds 540 nodes, 1 edges, .* the published 540 nodes, 534 edges"),
+    ],
+)
+def test_files_that_do_not_belong_together_are_refused(
+    raw: Path, part: str, value: object, message: str
+):
+    (raw / f"ind.cora.{part}").write_bytes(pickle.dumps(value))
+    with pytest.raises(DataError, match=f"{re.escape(str(raw))}.*{message}"):
+        task()
+
+
+def test_reading_warns_of_nothing_and_imports_torch_geometric_only_then():
+    program = (
+        "import sys, numpy as np; from lapbench.datasets import cora;"
+        "from lapbench.datasets.files import planetoid;"
+        f"planetoid.PUBLISHED['Cora'] = planetoid.Counts{tuple(COUNTS)};"
+        "assert 'torch_geometric' not in sys.modules;"
+        f"assert len(cora.Cora().load(np.random.default_rng(0)).train) == {NODES}"
+    )
+    found = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True)
+    assert (found.returncode, found.stderr.decode()) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("largest", "nodes", "edges", "training"), [(False, 2708, 5278, 140), (True, 2485, 5069, 122)]
+)
+def test_cora_has_the_published_size(
+    monkeypatch: pytest.MonkeyPatch, largest: bool, nodes: int, edges: int, training: int
+):
+    monkeypatch.undo()
+    monkeypatch.setattr(planetoid, "_download", refuse)
+    loaded = load_task("cora", largest_component=largest)
+    assert loaded.edge_index is not None
+    assert loaded.outer is not None
+    assert loaded.train.x.shape == (nodes, 1433)
+    assert loaded.edge_index.shape == (2, edges)
+    assert loaded.num_classes == 7
+    assert len(known(loaded.train.y)) - len(loaded.outer) == training
+    if not largest:
+        assert len(loaded.outer) == len(known(loaded.validation.y)) == 250
+        assert len(known(loaded.test.y)) == 1000

@@ -1,0 +1,73 @@
+"""Hand-made frames of numbers under attack."""
+
+from typing import Any
+
+import pandas as pd
+
+from lapbench.results.tidy import COLUMNS, FLAG_COLUMNS
+
+Number = tuple[str, str, str, float, int, str]
+CLEAN: Number = ("none", "", "", 0.0, 0, "robust_accuracy")
+ZERO: Number = ("none", "", "", 0.0, 0, "zero_own_gradient")
+WORST_HALF: Number = ("worst case", "linf", "epsilon", 0.05, 0, "robust_accuracy")
+WORST: Number = ("worst case", "linf", "epsilon", 0.1, 0, "robust_accuracy")
+JOINT: Number = ("worst case", "linf", "epsilon", 0.1, 0, "joint_accuracy")
+SINGLE: Number = ("worst case", "linf", "epsilon", 0.1, 0, "single_accuracy")
+FGSM: Number = ("fgsm", "linf", "epsilon", 0.1, 1, "robust_accuracy")
+DISTANCE: Number = ("fgsm", "linf", "epsilon", 0.1, 1, "distance")
+PGD_5: Number = ("pgd", "linf", "epsilon", 0.1, 5, "robust_accuracy")
+PGD_10: Number = ("pgd", "linf", "epsilon", 0.1, 10, "robust_accuracy")
+DEEPFOOL: Number = ("deepfool", "", "", 0.0, 30, "robust_accuracy")
+NOISE: Number = ("gaussian-noise", "", "snr", 20.0, 0, "robust_accuracy")
+
+SOFTMAX: dict[Number, list[float]] = {
+    CLEAN: [0.9],
+    ZERO: [0.0],
+    WORST_HALF: [0.6],
+    WORST: [0.3],
+    JOINT: [0.31],
+    SINGLE: [0.32],
+    FGSM: [0.5],
+    DISTANCE: [0.7],
+    PGD_5: [0.4],
+    PGD_10: [0.35],
+    DEEPFOOL: [0.02],
+    ("pgd", "linf", "epsilon", 0.1, 0, "headline_accuracy"): [0.35],
+    ("cw-strong", "linf", "epsilon", 0.1, 0, "headline_accuracy"): [0.33],
+}
+
+
+NO_FLAGS = pd.DataFrame(columns=FLAG_COLUMNS)
+
+
+def frame(**methods: dict[Number, list[float]]) -> pd.DataFrame:
+    """A tidy frame: by method, each number in every repetition, and the plain accuracy."""
+    rows: list[dict[str, Any]] = []
+    for method, numbers in methods.items():
+        plain = ("", "", "", 0.0, 0, "accuracy")
+        for (*level, metric), values in {plain: [0.93], **numbers}.items():
+            for repetition, value in enumerate(values):
+                rows.append(
+                    {
+                        "task": "digits",
+                        "backbone": "mlp",
+                        "method": method,
+                        "training": "natural",
+                        "gradient": "exact",
+                        "repetition": repetition,
+                        "key": f"{method}{repetition}",
+                        "status": "ok",
+                        "metric": metric,
+                        "split": "test",
+                        "value": value,
+                        "count": 128 if level[0] else 450,
+                        **dict(
+                            zip(
+                                ["attack", "norm", "parameter", "level", "steps"],
+                                level,
+                                strict=True,
+                            )
+                        ),
+                    }
+                )
+    return pd.DataFrame(rows, columns=COLUMNS)

@@ -1,0 +1,139 @@
+"""Steps are timed in pairs: those after the first of an epoch, each with one of softmax."""
+
+import gc
+from dataclasses import replace
+from itertools import count
+
+import pytest
+from table import small_cell
+
+from lapbench.measure import timing
+from lapbench.measure.timing import StepClock, Timing, step_clock, time_stages
+from lapbench.methods.base.budget import Budget
+from lapbench.results.provenance import provenance
+from lapbench.results.records import Record
+from lapbench.results.tidy import tidy
+from lapbench.suite.plan import SCHEMA, Plan, PlannedCell
+
+CELL = replace(small_cell("softmax"), budget=Budget(epochs=4, batch_size=20))
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> StepClock:
+    """A clock whose every look takes a second, so that every step does."""
+    ticks = count()
+    monkeypatch.setattr(timing, "step_clock", lambda *_: lambda: float(next(ticks)))
+    return StepClock(CELL, CELL.load_task())
+
+
+def epoch(clock: StepClock, samples: list[int], phase: str = "training") -> None:
+    for size in samples:
+        assert clock.step(lambda: 0.5, size) == 0.5
+    clock.end_epoch(phase)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "pairs"),
+    [
+        ([[20]], 1),
+        ([[20], [20], [20]], 2),
+        ([[20, 20]], 1),
+        ([[20, 20, 20, 20, 20, 20]], 3),
+        ([[20, 20, 7]], 1),
+        ([[20, 7]], 1),
+        ([[20] * 6, [20] * 6], 6),
+    ],
+)
+def test_pairs_are_those_after_the_first_and_at_most_three_an_epoch(
+    clock: StepClock, epochs: list[list[int]], pairs: int
+):
+    for sizes in epochs:
+        epoch(clock, sizes)
+    assert clock.phases == ["training"] * pairs
+    assert clock.step_seconds == clock.softmax_step_seconds == [1.0] * pairs
+    assert clock.epochs == {"training": len(epochs)}
+
+
+def test_first_single_step_of_each_phase_warms_up(clock: StepClock):
+    for phase in ("linear", "linear", "wnll", "wnll", "wnll"):
+        epoch(clock, [20], phase)
+    assert clock.phases == ["linear", "wnll", "wnll"]
+
+
+def test_softmax_stays_as_it_was(clock: StepClock):
+    before = [parameter.clone() for parameter in clock._softmax.parameters()]
+    epoch(clock, [20] * 5)
+    assert all(a.equal(b) for a, b in zip(before, clock._softmax.parameters(), strict=True))
+
+
+def test_garbage_collection_waits_and_comes_back(clock: StepClock):
+    seen = []
+    clock.step(lambda: float(seen.append(gc.isenabled()) or 0), 20)
+    assert seen == [False]
+    assert gc.isenabled()
+
+
+def test_wall_clock_with_several_threads_processor_time_with_one():
+    assert step_clock("cpu", 1) is timing.time.process_time
+    assert step_clock("cpu", 2) is timing.time.perf_counter
+
+
+def record(timed: Timing) -> dict[str, float]:
+    """The numbers of a record with these times."""
+    planned = PlannedCell("0123456789abcdef", "exact", CELL)
+    found = Record(
+        SCHEMA,
+        planned.key,
+        CELL,
+        "exact",
+        "skipped",
+        provenance("cpu"),
+        timing=timed,
+    )
+    object.__setattr__(found, "status", "ok")
+    frame = tidy(Plan(SCHEMA, "s", "t", [planned]), {planned.key: found})
+    return dict(zip(frame["metric"], frame["value"], strict=True))
+
+
+def test_ratio_is_the_median_of_each_phase_weighted_by_its_epochs():
+    """By hand: linear 2 (of 1, 2, 9) in 9 epochs, wnll 8 in 1."""
+    found = record(
+        Timing(
+            1.0,
+            ["linear", "linear", "linear", "wnll"],
+            [1.0, 4.0, 9.0, 8.0],
+            [1.0, 2.0, 1.0, 1.0],
+            epochs={"linear": 9, "wnll": 1},
+        )
+    )
+    assert found["step_ratio"] == pytest.approx((9 * 2 + 8) / 10)
+    assert found["step_seconds"] == pytest.approx((9 * 4 + 8) / 10)
+
+
+def test_record_of_an_earlier_lapbench_has_a_pair_an_epoch():
+    found = record(Timing(1.0, ["a", "a", "b"], [2.0, 2.0, 8.0], [1.0, 1.0, 1.0]))
+    assert found["step_ratio"] == pytest.approx(4)
+
+
+def test_stage_ratio_is_the_median_over_repeats():
+    found = record(
+        Timing(
+            1.0,
+            ["a"],
+            [1.0],
+            [1.0],
+            stages={"solve": [1.0, 4.0, 9.0]},
+            softmax_pass_seconds=[1.0, 2.0, 1.0],
+        )
+    )
+    assert found["stage_ratio: solve"] == 2
+    assert found["stage: solve"] == 4
+
+
+def test_stages_say_how_many_iterations_a_solve_took():
+    cell = small_cell("gll")
+    task = cell.load_task()
+    model = cell.build_model(task)
+    found = time_stages(model, task, "cpu", int)
+    assert set(found.numbers) == {"solve_iterations"}
+    assert len(found.reference) == len(found.seconds["solve"]) == 3

@@ -1,0 +1,223 @@
+"""What bilevel learning is given: distances, graphs and hyper-parameters."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import networkx
+import pytest
+import torch
+from pydantic import ValidationError
+from small_club import build, generator, karate, path, random_edges
+from table import small_task
+from torch import Tensor
+
+from lapbench.datasets.base.task import Split
+from lapbench.methods.bilevel import Bilevel
+from lapbench.methods.bilevel.hops import hops
+from lapbench.methods.bilevel.learned_graph import (
+    GraphToGraph,
+    Refined,
+    degree_penalty,
+    undirected_weights,
+    within_hops,
+)
+from lapbench.methods.bilevel.network_problem import neighborhood
+from lapbench.methods.graph.constant import ConstantMatrix
+
+TWO_PARTS = torch.cat((random_edges(12, 5), path(4) + 12), dim=1)
+"""Sixteen nodes in two components, and a seventeenth without edges."""
+
+
+NETWORK = {"inner": "network", "hypergradient": "unrolled"}
+
+
+def as_networkx(edges: Tensor, nodes: int) -> Any:
+    graph = networkx.empty_graph(nodes)
+    graph.add_edges_from(edges.T.tolist())
+    return graph
+
+
+class TestDistances:
+    @pytest.mark.parametrize("sources", [[0], [3, 13], [16], []])
+    def test_hops_are_those_of_breadth_first_search(self, sources: list[int]):
+        expected = torch.full((17,), torch.inf)
+        if sources:
+            found = networkx.multi_source_dijkstra_path_length(as_networkx(TWO_PARTS, 17), sources)
+            expected[list(found)] = torch.tensor(list(found.values())).float()
+        assert torch.equal(hops(TWO_PARTS, 17, torch.tensor(sources, dtype=torch.int64)), expected)
+
+    @pytest.mark.parametrize("power", [1, 2, 3])
+    def test_edges_within_hops_are_those_of_the_power_of_the_graph(self, power: int):
+        graph = networkx.power(as_networkx(TWO_PARTS, 17), power)
+        expected = sorted((min(edge), max(edge)) for edge in graph.edges)
+        assert within_hops(TWO_PARTS, 17, power).T.tolist() == [list(edge) for edge in expected]
+
+    def test_a_power_of_the_graph_is_refined(self):
+        task = karate()
+        assert task.edge_index is not None
+        expected = networkx.power(as_networkx(task.edge_index, 34), 2).number_of_edges()
+        assert build(task, graph="edges", power=2).graph.theta.shape == (expected,)
+
+    @pytest.mark.parametrize("reach", [1, 2, 3])
+    def test_neighborhood_is_the_ball_and_its_edges(self, reach: int):
+        wanted, x = torch.tensor([7, 13]), torch.rand(17, 3, generator=generator(0))
+        found = neighborhood(wanted, x, TWO_PARTS, reach)
+        distance = hops(TWO_PARTS, 17, wanted)
+        assert found.nodes.tolist() == (distance <= reach).nonzero()[:, 0].tolist()
+        assert torch.equal(found.nodes[found.positions], wanted)
+        nearer = (distance[TWO_PARTS] < reach).any(dim=0)
+        assert found.edges.tolist() == nearer.nonzero()[:, 0].tolist()
+        assert torch.equal(found.nodes[found.edge_index], TWO_PARTS[:, found.edges])
+        assert torch.equal(found.x, x[found.nodes])
+
+    def test_inputs_that_are_mostly_zero_become_sparse_unless_a_gradient_is_asked_for(self):
+        eye = torch.eye(17)
+        assert isinstance(neighborhood(torch.tensor([7]), eye, TWO_PARTS, 2).x, ConstantMatrix)
+        leaf = eye.clone().requires_grad_()
+        assert isinstance(neighborhood(torch.tensor([7]), leaf, TWO_PARTS, 2).x, Tensor)
+
+
+class TestGraphs:
+    def test_degree_penalty_by_hand(self):
+        """On 0 - 1 - 2 and a node without edges: degrees 2, 5, 3; directed 2, 7 + 3, 5."""
+        weights = torch.tensor([2.0, 3.0], dtype=torch.float64, requires_grad=True)
+        penalty = degree_penalty(weights, path(3), 4)
+        assert penalty.item() == pytest.approx(-(math.log(2) + math.log(5) + math.log(3)) / 3)
+        (gradient,) = torch.autograd.grad(penalty, weights)
+        assert gradient.tolist() == pytest.approx([-(1 / 2 + 1 / 5) / 3, -(1 / 5 + 1 / 3) / 3])
+        directed = torch.tensor([[2.0, 3.0], [7.0, 5.0]])
+        expected = -(math.log(2) + math.log(10) + math.log(5)) / 3
+        assert float(degree_penalty(directed, path(3), 4)) == pytest.approx(expected)
+        assert degree_penalty(weights[:0], path(1), 4).item() == 0
+
+    @pytest.mark.parametrize("directed", [False, True])
+    def test_degree_penalty_teaches_every_edge(self, directed: bool):
+        task = karate()
+        options = {"graph": "edges", "directed": directed, "laplacian_strength": 1e-9}
+        model = build(task, regularization=1.0, **options)
+        y = task.train.y.index_fill(0, model.inner, -1)
+        model.loss(task.train.x, y).backward()
+        assert model.graph.theta.shape == ((2, 78) if directed else (78,))
+        assert bool((model.graph.theta.grad < 0).all())
+
+    def test_refined_weights_start_between_one_half_and_the_sigmoid_of_one(self):
+        weights = Refined(1000, directed=False)(torch.empty(0), path(1001)).detach()
+        assert 0.5 <= float(weights.min()) < 0.51
+        assert 0.725 < float(weights.max()) < 1 / (1 + math.exp(-1))
+
+    def test_directed_weights_have_their_mean_in_the_laplacian(self):
+        weights = torch.tensor([[1.0, 2.0], [3.0, 6.0]])
+        assert undirected_weights(weights).tolist() == [2, 4]
+        assert undirected_weights(weights[0]).tolist() == [1, 2]
+
+    def test_weights_from_features_are_symmetric_in_the_ends_and_between_0_and_1(self):
+        graph, features = GraphToGraph(3), 3 * torch.randn(17, 3, generator=generator(1))
+        weights = graph(features, TWO_PARTS)
+        assert torch.equal(weights, graph(features, TWO_PARTS.flip(0)))
+        assert bool(((weights > 0) & (weights < 1)).all())
+        assert len(weights.unique()) > 5
+        assert torch.equal(weights, graph(-features, TWO_PARTS))
+        torch.testing.assert_close(weights, graph(features + 1, TWO_PARTS))
+        assert len(graph(torch.ones(17, 3), TWO_PARTS).unique()) == 1
+
+
+class TestConstantMatrix:
+    DENSE = (torch.rand(6, 5, generator=generator(2)) - 0.7).relu().double()
+
+    def test_products_and_two_derivatives_are_those_of_the_dense_matrix(self):
+        leaf = torch.randn(5, 3, generator=generator(3)).double().requires_grad_()
+        results = []
+        for matrix in (self.DENSE, ConstantMatrix(self.DENSE)):
+            product = matrix @ leaf
+            (first,) = torch.autograd.grad((product**3).sum(), leaf, create_graph=True)
+            (second,) = torch.autograd.grad((first**2).sum(), leaf)
+            results.append((product, first, second))
+        for dense, sparse in zip(*results, strict=True):
+            torch.testing.assert_close(sparse, dense)
+        assert torch.autograd.gradgradcheck(lambda u: ConstantMatrix(self.DENSE) @ u.tanh(), leaf)
+
+    def test_has_the_shape_of_the_dense_matrix(self):
+        matrix = ConstantMatrix(self.DENSE)
+        assert (len(matrix), tuple(matrix.shape)) == (6, (6, 5))
+
+
+class TestHyperParameters:
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"inner": "network"}, 'no implicit hypergradient.*accepted are.* "truncated"'),
+            (
+                {"inner": "network", "hypergradient": "unrolled", "inner_optimizer": "heavy-ball"},
+                'inner_optimizer = "heavy-ball".*accepted is "adam"',
+            ),
+            ({"directed": True}, 'directed: not used by graph = "g2g"; accepted is "edges"'),
+            (
+                {"hypergradient": "truncated", "truncation": 11, "inner_steps": 10},
+                "truncation = 11 is above inner_steps = 10; lower it",
+            ),
+            ({"laplacian_strength": 0.0}, "greater than 0"),
+            ({"ridge": -1e-5}, "greater than or equal to 0"),
+            ({"graph": "dense"}, "'observed', 'edges' or 'g2g'"),
+        ],
+    )
+    def test_what_does_not_go_together_is_refused(self, options: dict[str, Any], message: str):
+        with pytest.raises(ValidationError, match=message):
+            Bilevel(**options)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"inner_steps": 7}, 'inner_steps: received 7, but hypergradient = "implicit" does'),
+            ({"inner_optimizer": "heavy-ball"}, "inner_optimizer: received 'heavy-ball', but "),
+            ({"hypergradient": "unrolled", "tolerance": 1e-4}, 'but hypergradient = "unrolled"'),
+            ({"hypergradient": "unrolled", "truncation": 5}, "truncation: received 5, but "),
+            (NETWORK | {"ridge": 0.1}, 'ridge: received 0.1, but inner = "network" does not'),
+            (NETWORK | {"precision": "float32"}, "precision: received 'float32', but inner"),
+            ({"graph": "observed", "regularization": 1.0}, 'but graph = "observed" does not use'),
+        ],
+    )
+    def test_an_option_that_has_no_effect_is_refused(self, options: dict[str, Any], message: str):
+        with pytest.raises(ValidationError, match=message):
+            Bilevel(**options)
+
+    def test_inner_steps_and_rate_are_those_of_the_inner_problem(self):
+        laplacian, network = Bilevel(hypergradient="unrolled"), Bilevel(**NETWORK)
+        assert (laplacian.rate, laplacian.steps) == (0.1, 500)
+        assert (network.rate, network.steps) == (0.01, 100)
+        assert Bilevel(inner="network", graph="observed").gradient_kind == "autograd"
+
+    @pytest.mark.parametrize(
+        ("options", "reason"),
+        [
+            ({}, None),
+            ({"graph": "edges"}, 'graph = "edges"'),
+            ({"power": 2}, "power = 2"),
+            ({"inner": "network", "hypergradient": "unrolled"}, 'inner = "network"'),
+            ({"graph": "edges", "power": 3}, 'graph = "edges" and power = 3'),
+        ],
+    )
+    def test_what_needs_a_graph_is_skipped_without_one(
+        self, options: dict[str, Any], reason: str | None
+    ):
+        expected = reason and f"bilevel: {reason} needs a node task; two_moons has no graph"
+        assert Bilevel(**options).skip(small_task()) == expected
+        assert Bilevel(**options).skip(karate()) is None
+
+    def test_a_network_needs_a_backbone_that_uses_the_graph(self):
+        with pytest.raises(ValueError, match=r"does not use the graph; accepted are gnn and appnp"):
+            build(karate(), "mlp", inner="network", hypergradient="unrolled")
+
+    def test_without_ridge_a_component_that_lacks_a_class_is_refused(self):
+        task = karate()
+        kept = task.train.y == 0
+        y = torch.where(kept, 0, -1)
+        with pytest.raises(ValueError, match=r"ridge = 0: the component of node 0 has.* 1 of 2"):
+            build(replace(task, train=Split(task.train.x, y)), graph="edges", ridge=0.0)
+
+    def test_a_class_of_the_outer_nodes_without_an_inner_one_is_refused(self):
+        task = karate()
+        y = torch.where(task.train.y == 0, 0, -1)
+        y = y.index_copy(0, task.outer, task.train.y[task.outer])
+        with pytest.raises(ValueError, match=r"V_tr: karate has no labelled inner node of class 1"):
+            build(replace(task, train=Split(task.train.x, y)), graph="edges")

@@ -1,0 +1,61 @@
+"""Softmax with a hidden layer is what the GLL paper calls an MLP classifier."""
+
+import pytest
+import torch
+from table import create, small_cell, small_task
+
+from lapbench.methods.base.activations import count_relus
+from lapbench.methods.base.backbone import Features
+from lapbench.methods.softmax import LinearModel, Softmax
+
+
+def built(hidden_size: int | None) -> LinearModel:
+    """An untrained model on two moons."""
+    task = small_task()
+    model = Softmax(hidden_size=hidden_size).build(create("backbones", "mlp").build(task), task)
+    assert isinstance(model, LinearModel)
+    return model.double()
+
+
+def test_hidden_layer_is_linear_with_relu():
+    model, x = built(5), small_task().test.x.double()
+    (v, a), (w, b) = ((layer.weight, layer.bias) for layer in (model.hidden[0], model.linear))
+    logits = torch.relu(model.backbone(x) @ v.T + a) @ w.T + b
+    torch.testing.assert_close(model(x), torch.log_softmax(logits, dim=1))
+
+
+def test_terms_see_the_relu_of_the_hidden_layer():
+    assert count_relus(built(5)) == count_relus(built(None)) + 1
+
+
+def test_there_is_none_by_default():
+    """So that the weights are those of the records that were made before there was one."""
+    assert [name for name in built(None).state_dict() if not name.startswith("backbone.")] == [
+        "linear.weight",
+        "linear.bias",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("hidden_size", "count"),
+    [(1024, (128 * 1024 + 1024) + (1024 * 10 + 10)), (32, (128 * 32 + 32) + (32 * 10 + 10))],
+)
+def test_has_the_parameters_of_the_paper(hidden_size: int, count: int):
+    model = LinearModel(Features(feature_size=128), 10, hidden_size)
+    assert sum(parameter.numel() for parameter in model.parameters()) == count
+
+
+@pytest.mark.parametrize("hidden_size", [0, -1, 2.5])
+def test_sizes_below_one_are_refused(hidden_size: float):
+    with pytest.raises(ValueError, match="hidden_size"):
+        create("methods", "softmax", hidden_size=hidden_size)
+
+
+def test_hidden_layer_starts_the_same_in_every_run_and_the_backbone_as_without():
+    cell, plain = small_cell("softmax", hidden_size=6), small_cell("softmax")
+    task = cell.load_task()
+    one, two, without = (each.build_model(task) for each in (cell, cell, plain))
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, two.state_dict()[name])
+    for name, value in without.backbone.state_dict().items():
+        assert torch.equal(value, one.backbone.state_dict()[name])

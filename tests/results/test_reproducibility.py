@@ -1,0 +1,189 @@
+"""Equal runs give equal records, also when one was killed and resumed."""
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+from pickle import PicklingError
+
+import pytest
+import torch
+from running import command, comparable, lapbench
+
+import lapbench as package
+from lapbench.cli.errors import INTERRUPTED
+from lapbench.results.folder import ResultsFolder
+from lapbench.results.provenance import provenance
+from lapbench.running.api import RunOptions, prepare
+from lapbench.seeds import Seeds
+from lapbench.training.metrics import predict
+
+
+def test_two_runs_agree_bit_for_bit(tiny_suite: Path, tmp_path: Path):
+    for folder in ("one", "two"):
+        assert lapbench("run", tiny_suite, "--results", tmp_path / folder).returncode == 0
+    first, second = comparable(tmp_path / "one"), comparable(tmp_path / "two")
+    assert len(first) == 4
+    assert first == second
+    assert all(record["metrics"] and record["curves"] for record in first.values())
+
+
+@pytest.mark.parametrize(
+    ("how", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, INTERRUPTED)]
+)
+def test_stopped_run_resumes_to_the_same_records(
+    tiny_suite: Path, tmp_path: Path, how: signal.Signals, status: int
+):
+    tiny_suite.write_text(tiny_suite.read_text().replace("epochs = 3", "epochs = 40"))
+    assert lapbench("run", tiny_suite, "--results", tmp_path / "whole").returncode == 0
+
+    killed = tmp_path / "killed"
+    run = subprocess.Popen(
+        [command(), "run", str(tiny_suite), "--results", str(killed)],
+        # A background job ignores SIGINT, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while not list(killed.glob("records/*.json")) and run.poll() is None:
+        time.sleep(0.01)
+    run.send_signal(how)
+    assert run.wait() == status
+    finished = {path: path.read_bytes() for path in (killed / "records").glob("*.json")}
+    assert 1 <= len(finished) < 4
+
+    (killed / "records" / ".0123456789abcdef.json.1.part").write_text("{")
+    (killed / "records" / ".0123456789abcdef.json").write_text("{")
+    assert lapbench("run", tiny_suite, "--results", killed).returncode == 0
+    assert comparable(killed) == comparable(tmp_path / "whole")
+    assert len(ResultsFolder(killed).list_keys()) == 4
+    assert all(path.read_bytes() == content for path, content in finished.items())
+
+
+@pytest.mark.usefixtures("plugins")
+def test_noise_from_the_global_generator_is_reproducible_and_leaves_it_alone(
+    tiny_suite: Path, tmp_path: Path
+):
+    methods = 'methods = ["noisy"]'
+    tiny_suite.write_text(tiny_suite.read_text().replace('methods = ["softmax", "gll"]', methods))
+    torch.manual_seed(0)
+    for folder in ("one", "two"):
+        package.run(tiny_suite, results=tmp_path / folder)
+        torch.randn(7)
+    assert comparable(tmp_path / "one") == comparable(tmp_path / "two")
+    following = torch.randn(3)
+    torch.manual_seed(0)
+    torch.randn(7), torch.randn(7)
+    assert torch.equal(following, torch.randn(3))
+
+
+def test_finished_cells_are_not_run_again(tiny_suite: Path, tmp_path: Path):
+    results = tmp_path / "results"
+    package.run(tiny_suite, results=results)
+    before = {path: path.stat().st_mtime_ns for path in results.glob("records/*")}
+    package.run(tiny_suite, results=results)
+    assert {path: path.stat().st_mtime_ns for path in results.glob("records/*")} == before
+
+
+def test_damaged_record_is_run_again(tiny_suite: Path, tmp_path: Path):
+    results = tmp_path / "results"
+    package.run(tiny_suite, results=results)
+    expected = comparable(results)
+    damaged = next(results.glob("records/*.json"))
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    with pytest.warns(RuntimeWarning, match=f"{damaged.name} is damaged.*runs again now"):
+        package.run(tiny_suite, results=results)
+    assert comparable(results) == expected
+
+
+def test_steps_are_timed_in_every_epoch_beside_softmax(tiny_suite: Path, tmp_path: Path):
+    package.run(tiny_suite, results=tmp_path / "results")
+    folder = ResultsFolder(tmp_path / "results")
+    for key in folder.list_keys():
+        timing = folder.read_record(key).timing
+        assert timing is not None
+        assert len(timing.step_seconds) == len(timing.softmax_step_seconds) == 3
+        assert min(timing.step_seconds + timing.softmax_step_seconds) > 0
+        assert timing.training_seconds > sum(timing.step_seconds)
+
+
+def test_commit_is_that_of_lapbench_not_of_the_users_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["git", "init", "-q"], check=True)
+    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", *author, "commit", "-qm", "x", "--allow-empty"], check=True)
+    head = ["git", "rev-parse", "HEAD"]
+    theirs = subprocess.run(head, check=True, capture_output=True, text=True).stdout.strip()
+    assert provenance("cpu").commit.removesuffix("+") != theirs
+
+
+def test_loaded_model_predicts_what_was_evaluated(tiny_suite: Path, tmp_path: Path):
+    results = tmp_path / "results"
+    package.run(tiny_suite, results=results)
+    for key in ResultsFolder(results).list_keys():
+        record = ResultsFolder(results).read_record(key)
+        task = record.cell.load_task()
+        model = package.load_model(key[:12], results)
+        predicted = predict(model, task.test.x, record.cell.evaluation.batch_size)
+        accuracy = float((predicted.argmax(dim=1) == task.test.y).double().mean())
+        assert accuracy == next(m.value for m in record.metrics if m.metric == "accuracy")
+
+
+def test_backbones_of_one_repetition_start_equal_under_every_method(tiny_suite: Path):
+    plan = prepare(tiny_suite, RunOptions()).plan
+    starts = []
+    for planned in plan.cells[:2]:
+        task = planned.cell.load_task()
+        model = planned.cell.build_model(task)
+        starts.append(list(model.backbone.parameters()))
+    assert plan.cells[0].cell.method != plan.cells[1].cell.method
+    assert all(torch.equal(a, b) for a, b in zip(*starts, strict=True))
+
+
+@pytest.mark.parametrize("what", ["write_weights", "write_arrays"])
+def test_record_is_written_last(
+    tiny_suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+):
+    """A cell whose weights or arrays could not be written is not finished."""
+    tiny_suite.write_text(tiny_suite.read_text() + "[evaluation]\nsnapshot_epochs = [0]\n")
+
+    def full_disk(*_: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(ResultsFolder, what, full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        package.run(tiny_suite, results=tmp_path / "results")
+    assert ResultsFolder(tmp_path / "results").list_keys() == []
+
+
+def test_interrupted_write_leaves_the_old_file_and_no_other(tmp_path: Path):
+    folder = ResultsFolder(tmp_path)
+    folder.write_weights("key", {"a": torch.ones(3)})
+    with pytest.raises((AttributeError, PicklingError)):
+        folder.write_weights("key", {"a": torch.zeros(9), "bad": lambda: None})
+    assert folder.read_weights("key")["a"].tolist() == [1, 1, 1]
+    assert [path.name for path in (tmp_path / "weights").iterdir()] == ["key.pt"]
+
+
+def test_integers_depend_on_their_name_alone():
+    names = [("digits", 0, "torch", 1), ("digits", 0, "torch", 2), ("digits", 1, "torch", 1)]
+    names += [("two_moons", 0, "torch", 1), ("digits", 0, "head", 1)]
+    found = [Seeds(data, r).integer(purpose, epoch) for data, r, purpose, epoch in names]
+    assert len(set(found)) == 5
+    assert found == [Seeds(data, r).integer(purpose, epoch) for data, r, purpose, epoch in names]
+
+
+def test_streams_depend_on_their_name_alone():
+    """The first numbers are fixed here: a change would make old records incomparable."""
+    stream = Seeds("digits", 0).stream("order", 3)
+    assert stream.integers(1000, size=3).tolist() == EXPECTED
+    others = [
+        Seeds("digits", 1).stream("order", 3),
+        Seeds("two_moons", 0).stream("order", 3),
+        Seeds("digits", 0).stream("base", 3),
+        Seeds("digits", 0).stream("order", 4),
+    ]
+    assert all(other.integers(1000, size=3).tolist() != EXPECTED for other in others)
+
+
+EXPECTED = [679, 938, 895]

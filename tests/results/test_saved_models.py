@@ -1,0 +1,63 @@
+"""What is stored beside a record belongs to the model that was evaluated."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lapbench
+from lapbench.errors import LapbenchError
+from lapbench.methods.base.smoothness import smoothness_by_depth
+from lapbench.results.folder import RecordError, ResultsFolder
+
+
+def test_smoothness_is_that_of_the_trained_model(tiny_suite: Path, tmp_path: Path):
+    """On batches of 100 training samples in their order, the incomplete last one left out."""
+    text = tiny_suite.read_text().replace("samples = 160", "samples = 480")
+    tiny_suite.write_text(text + "\n[evaluation]\nsmoothness_powers = [1, 2]\n")
+    lapbench.run(tiny_suite, results=tmp_path / "r", seeds=1)
+    folder = ResultsFolder(tmp_path / "r")
+    for key in folder.list_keys():
+        model = lapbench.load_model(key, tmp_path / "r")
+        train = folder.read_record(key).cell.load_task().train
+        assert len(train) == 300
+        for power in (1, 2):
+            batches = zip(train.x.split(100), train.y.split(100), strict=True)
+            expected = [
+                smoothness_by_depth(model, x, y, power).detach().numpy()  # type: ignore[arg-type]
+                for x, y in batches
+            ]
+            np.testing.assert_array_equal(folder.read_arrays(key)[f"smoothness_{power}"], expected)
+
+
+def test_smoothness_on_few_labels_is_of_one_batch(tiny_suite: Path, tmp_path: Path):
+    text = tiny_suite.read_text().replace('backbone = "mlp"', 'backbone = "mlp"\nlabeled = 30')
+    tiny_suite.write_text(text + "\n[evaluation]\nsmoothness_powers = [1]\n")
+    report = lapbench.run(tiny_suite, results=tmp_path / "r", seeds=1, methods="softmax")
+    folder = ResultsFolder(tmp_path / "r")
+    (key,) = folder.list_keys()
+    assert folder.read_arrays(key)["smoothness_1"].shape == (1, 2)
+    assert "Training samples that keep their class: 30." in report.conditions
+
+
+def test_model_that_was_trained_on_other_data_is_refused(tiny_suite: Path, tmp_path: Path):
+    lapbench.run(tiny_suite, results=tmp_path / "r", seeds=1, methods="gll")
+    folder = ResultsFolder(tmp_path / "r")
+    (key,) = folder.list_keys()
+    record = json.loads(folder.record_path(key).read_text())
+    record["cell"]["dataset"]["parameters"]["noise"] = 0.2
+    folder.record_path(key).write_text(json.dumps(record))
+    with pytest.raises(RecordError, match="was trained on other data, or by another version"):
+        lapbench.load_model(key, tmp_path / "r")
+
+
+@pytest.mark.parametrize("training", ['"pgd"', '["natural", "pgd"]'])
+def test_attack_larger_than_the_range_of_inputs_is_refused(
+    tiny_suite: Path, tmp_path: Path, training: str
+):
+    text = tiny_suite.read_text().replace('"two_moons"', '"digits"')
+    text = text.replace("two_moons.samples = 160\n", "")
+    tiny_suite.write_text(f"training = {training}\n{text}\n[pgd]\nepsilon = 8\nstep_size = 2\n")
+    with pytest.raises(LapbenchError, match=r"pgd.epsilon: received 8; .*\(0.0, 1.0\)"):
+        lapbench.run(tiny_suite, results=tmp_path / "r")

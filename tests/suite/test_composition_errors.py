@@ -1,0 +1,171 @@
+"""Mistakes in composing methods and training are named; what fails is reported with its kind."""
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from composed import BOTH, TABLE, mistakes, suite
+
+import lapbench
+from lapbench.cli.main import main
+from lapbench.results.collect import load_records
+from lapbench.results.folder import ResultsFolder
+from lapbench.suite.planning import SelectionError
+
+IDENTITY = ('"mlp"\n', '"identity"\n'), ("mlp.width = 8\n", "")
+
+
+def run(path: Path) -> tuple[int, str]:
+    """Exit status and output of a run that ends with a message, not with a traceback."""
+    ran = CliRunner().invoke(main, ["run", str(path), "--results", str(path.parent / "r")])
+    assert ran.exception is None or isinstance(ran.exception, SystemExit), repr(ran.exception)
+    return ran.exit_code, ran.output
+
+
+@pytest.mark.parametrize(
+    ("methods", "expected"),
+    [
+        ('["softmax", "gll + svm"]', "methods[1].name: received 2 heads (gll, svm); accepted is"),
+        ('["gll + parseval + gll"]', "methods[0].name: received 2 heads (gll, gll); accepted is"),
+        ('["parseval + gll + parseval"]', "methods[0].name: parseval stands twice; leave one"),
+        ('["gll + parsval"]', "methods[0].name: unknown method 'parsval'; known are: bilevel, "),
+        ('["gll + "]', "methods[0].name: a part is missing beside +"),
+        ('["gll ++ parseval"]', "methods[0].name: a part is missing beside +"),
+        (
+            '["sparse_manifold", "parseval", "softmax + sparse_manifold"]',
+            "methods[2]: equal to methods[0]; leave one of them out",
+        ),
+        (
+            '["parseval + gll", "gll+parseval"]',
+            "methods[1]: equal to methods[0]; leave one of them out",
+        ),
+        (
+            '[{ name = "gll + parseval", parseval.beta = 2.0 }]',
+            "methods[0].parseval.beta: received 2.0; it should be less than or equal to 0.5",
+        ),
+        (
+            '[{ name = "gll + parseval", parseval.gamma = 2.0 }]',
+            "methods[0].parseval.gamma: unknown field; accepted are beta",
+        ),
+        (
+            '[{ name = "gll + parseval", svm.power = 2 }]',
+            "methods[0].svm: unknown field; accepted are name, label, learning_rate, train, ",
+        ),
+    ],
+)
+def test_mistakes_in_methods_name_their_place(tmp_path: Path, methods: str, expected: str):
+    (found,) = mistakes(suite(tmp_path, methods))
+    assert found.startswith(expected)
+
+
+def test_options_of_several_parts_are_checked_together(tmp_path: Path):
+    methods = '[{ name = "gll + parseval", gll.tau = -1, parseval.beta = 0 }]'
+    found = mistakes(suite(tmp_path, methods))
+    assert [line.split(":")[0] for line in found] == [
+        "methods[0].gll.tau",
+        "methods[0].parseval.beta",
+    ]
+
+
+@pytest.mark.parametrize("rate", ["0.001", "1e-3"])
+def test_methods_that_a_written_default_makes_equal_are_refused(tmp_path: Path, rate: str):
+    """They have one key, and their results would count twice."""
+    methods = f'["gll", {{ name = "gll", learning_rate = {rate} }}]'
+    assert mistakes(suite(tmp_path, methods))[0].startswith("methods[1]: equal to methods[0]")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (BOTH, "", "pgd: missing"),
+        ('training = "pgd"\n', "", "pgd: missing"),
+        ("", TABLE, "pgd: not used; add training"),
+        ('training = ["natural"]\n', TABLE, "pgd: not used; add training"),
+        ("training = []\n", "", "training: received []; Value should have at least 1 item"),
+        ('training = ["pgd", "pgd"]\n', TABLE, "training[1]: equal to training[0]"),
+        ('training = "pdg"\n', "", "training[0]: received 'pdg'; it should be 'natural' or 'pgd'"),
+        ('training = ["natural", "pdg"]\n', "", "training[1]: received 'pdg'; it should be"),
+        (BOTH, "[pgd]\nstep_size = 0.1\n", "pgd.epsilon: missing; this field is required"),
+        (BOTH, TABLE.replace("0.2", "-0.2"), "pgd.epsilon: received -0.2; it should be greater"),
+        (BOTH, f"{TABLE}step = 3\n", "pgd.step: unknown field; accepted are epsilon, step_size"),
+    ],
+)
+def test_mistakes_in_training_name_their_place(
+    tmp_path: Path, before: str, after: str, expected: str
+):
+    (found,) = mistakes(suite(tmp_path, ["softmax"], before, after))
+    assert found.startswith(expected)
+
+
+def test_kind_of_training_that_a_suite_has_not_is_an_error(tmp_path: Path):
+    path = suite(tmp_path, ["softmax"])
+    with pytest.raises(SelectionError, match=r"training 'pgd' is not in suite.* has: natural"):
+        lapbench.run(path, results=tmp_path / "r", training="pgd")
+
+
+class TestSkipped:
+    """Without ReLU layers label smoothness has nothing to compare."""
+
+    def path(self, folder: Path, methods: list[str], training: str = "", table: str = "") -> Path:
+        path = suite(folder, methods, training, table)
+        text = path.read_text()
+        for change in IDENTITY:
+            text = text.replace(*change)
+        path.write_text(text)
+        return path
+
+    def test_term_that_does_not_apply_is_a_record_with_its_reason(self, tmp_path: Path):
+        path = self.path(tmp_path, ["label_smoothness", "softmax"])
+        status, output = run(path)
+        assert status == 0
+        folder = ResultsFolder(tmp_path / "r")
+        records = {r.cell.method.name: r for r in map(folder.read_record, folder.list_keys())}
+        assert records["softmax"].status == "ok"
+        skipped = records["label_smoothness"]
+        assert skipped.status == "skipped"
+        assert "label_smoothness: the network has 0 nn.ReLU" in str(skipped.reason)
+        assert not any(skipped.curves.values())
+        assert str(skipped.reason) in output
+
+    def test_term_that_does_not_apply_to_a_head_leaves_the_others(self, tmp_path: Path):
+        """The buffer of WNLL has one ReLU; two are needed."""
+        run(self.path(tmp_path, ["wnll + label_smoothness", "wnll"]))
+        frame = load_records(tmp_path / "r").drop_duplicates("key")
+        assert dict(zip(frame["method"], frame["status"], strict=True)) == {
+            "wnll + label_smoothness": "skipped",
+            "wnll": "ok",
+        }
+
+    def test_is_reported_with_its_kind_of_training(self, tmp_path: Path):
+        _, output = run(self.path(tmp_path, ["label_smoothness", "softmax"], BOTH, TABLE))
+        lines = [line for line in output.splitlines() if ": skipped (" in line]
+        assert len({line.split(": skipped")[0] for line in lines}) == len(lines) == 2
+
+    def test_is_reported_where_nothing_else_ran(self, tmp_path: Path):
+        status, output = run(self.path(tmp_path, ["label_smoothness"]))
+        assert status == 0
+        assert "skipped (label_smoothness: the network has 0 nn.ReLU" in output
+
+
+def test_penalty_out_of_bounds_is_a_divergence_with_epoch_and_phase(tmp_path: Path):
+    methods = (
+        '["softmax", { name = "wnll + sparse_manifold", sparse_manifold.gamma_hamming = 1e300 }]'
+    )
+    run(suite(tmp_path, methods))
+    frame = load_records(tmp_path / "r").drop_duplicates("key").set_index("method")
+    assert frame.loc["wnll + sparse_manifold", "status"] == "diverged"
+    reason = frame.loc["wnll + sparse_manifold", "reason"]
+    assert re.match(r"epoch 1 \(.*linear\): the loss is (inf|nan)", reason)
+
+
+def test_budget_too_small_for_the_phases_is_a_failed_record_with_the_remedy(tmp_path: Path):
+    path = suite(tmp_path, ["softmax", "wnll + label_smoothness"])
+    path.write_text(path.read_text().replace("epochs = 4", "epochs = 1"))
+    status, output = run(path)
+    assert status == 1
+    assert (
+        "wnll + label_smoothness on two_moons, repetition 0: failed (ValueError: epochs:" in output
+    )
+    assert "received 1;" in output
+    assert "2 or more" in output

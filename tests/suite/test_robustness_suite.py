@@ -1,0 +1,211 @@
+"""Suites with attacks: each mistake has its place, keys name the attacks and their sources."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from attacked_suites import ATTACKED, FGSM, TRANSFER, attacked
+from composed import mistakes
+
+from lapbench.attacks import fgsm
+from lapbench.running.api import RunOptions, prepare
+from lapbench.suite.suite import SuiteError, load_suite
+
+NOWHERE = "0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            ('"fgsm"', '"fgms"'),
+            "robustness.attacks[0].name: unknown attack 'fgms'; known are: ",
+        ),
+        (('"fgsm"', "3"), "robustness.attacks[0].name: received 3; accepted are: apgd-ce, "),
+        (('name = "fgsm"\n', ""), "robustness.attacks[0].name: received None; accepted are: "),
+        ((FGSM, f"{FGSM}step = 3\n"), "robustness.attacks[0].step: unknown field; accepted are ep"),
+        (("steps = [3]\n", ""), "robustness.attacks[1].steps: missing; this field is required"),
+        (("steps = [3]", "steps = 3"), "robustness.attacks[1].steps: received 3; "),
+        (("steps = [3]", "steps = [0]"), "robustness.attacks[1].steps[0]: received 0; "),
+        (("steps = [3]", "steps = []"), "robustness.attacks[1].steps: received []; "),
+        (
+            ("[0.1, 0.3]", "[0.3, 0.1]"),
+            "robustness.attacks[0].epsilons: received [0.3, 0.1]; [0.3, 0.1] is not in increasing",
+        ),
+        (("[0.1, 0.3]", "[0.3, 0.3]"), "robustness.attacks[0].epsilons: received [0.3, 0.3]; "),
+        (("[0.1, 0.3]", '[0.1, "a"]'), "robustness.attacks[0].epsilons[1]: received 'a'; "),
+        (("[0.1, 0.3]", "[0.1, -0.3]"), "robustness.attacks[0].epsilons[1]: received -0.3; "),
+        ((FGSM, f'{FGSM}norm = "l1"\n'), "robustness.attacks[0].norm: received 'l1'; it should be"),
+        (
+            (TRANSFER, f'{TRANSFER}label = "fgsm"\n'),
+            "robustness.attacks[1]: another attack is called 'fgsm'; give one of them a label",
+        ),
+        ((FGSM, FGSM + FGSM), "robustness.attacks[1]: another attack is called 'fgsm'; give one"),
+        (
+            (FGSM, f'{FGSM}label = "worst case"\n'),
+            "robustness.attacks[0].label: received 'worst case'; accepted is a text other than",
+        ),
+        ((FGSM, f'{FGSM}label = "none"\n'), "robustness.attacks[0].label: received 'none'; "),
+        ((FGSM, f'{FGSM}label = ""\n'), "robustness.attacks[0].label: received ''; "),
+        ((FGSM, f"{FGSM}label = 3\n"), "robustness.attacks[0].label: received 3; "),
+        ((FGSM + TRANSFER, ""), "robustness.attacks: received None; accepted is a list of tables"),
+        (
+            (FGSM + TRANSFER, "attacks = []\n"),
+            "robustness.attacks: received []; accepted is a list of tables with a name, ",
+        ),
+        ((FGSM + TRANSFER, 'attacks = "fgsm"\n'), "robustness.attacks: received 'fgsm'; accepted"),
+        (
+            ("epsilon = 0.3", "epsilon = 0.05"),
+            "robustness.epsilon: received 0.05 (linf, input units); no attack sea",
+        ),
+        (
+            ("epsilon = 0.3", 'epsilon = 0.3\nnorm = "l2"'),
+            "robustness.epsilon: received 0.3 (l2, input units); no attack sea",
+        ),
+        (
+            ("epsilon = 0.3", 'epsilon = 0.3\nunits = "normalised"'),
+            "robustness.epsilon: received 0.3 (linf, normalised units); no attack sea",
+        ),
+        (("epsilon = 0.3\n", ""), "robustness.epsilon: missing"),
+        (("epsilon = 0.3", "epsilon = 0"), "robustness.epsilon: received 0; it should be greater"),
+        (("epsilon = 0.3", 'epsilon = "0.3"'), "robustness.epsilon: received '0.3'; "),
+        (("samples = 20", "samples = 0"), "robustness.samples: received 0; it should be greater"),
+        (("samples = 20", "sample = 20"), "robustness.sample: unknown field; accepted are "),
+        (
+            (ATTACKED, "[[robustness]]\nepsilon = 0.3\n"),
+            "robustness: received [{'epsilon': 0.3}]",
+        ),
+    ],
+)
+def test_each_mistake_names_its_place(tmp_path: Path, change: tuple[str, str], expected: str):
+    assert change[0] in ATTACKED
+    (found,) = mistakes(attacked(tmp_path, table=ATTACKED.replace(*change, 1)))
+    assert found.startswith(expected)
+
+
+def test_all_mistakes_are_named_at_once(tmp_path: Path):
+    table = ATTACKED.replace('"fgsm"', '"fgms"').replace("samples = 20", "samples = 0")
+    found = mistakes(attacked(tmp_path, table=table.replace("steps = [3]", "steps = [2, 1]")))
+    assert [line.split(":")[0] for line in found] == [
+        "robustness.samples",
+        "robustness.attacks[0].name",
+        "robustness.attacks[1].steps",
+    ]
+
+
+def test_table_that_is_none_is_a_mistake(tmp_path: Path):
+    path = attacked(tmp_path, table="")
+    path.write_text("robustness = 3\n" + path.read_text())
+    assert mistakes(path) == ["robustness: received 3; accepted is a table of epsilon and attacks"]
+
+
+def test_default_of_a_label_is_the_name(tmp_path: Path):
+    about = load_suite(attacked(tmp_path)).robustness
+    assert about is not None
+    assert [planned.label for planned in about.attacks] == ["fgsm", "transfer"]
+
+
+class TestKeys:
+    def keys(self, folder: Path, *changes: tuple[str, str]) -> dict[str, str]:
+        table = ATTACKED
+        for change in changes:
+            assert change[0] in table
+            table = table.replace(*change, 1)
+        cells = prepare(attacked(folder, table=table), RunOptions()).plan.cells
+        return {planned.cell.method.name: planned.key for planned in cells}
+
+    def test_source_is_named_in_the_cell_by_its_key(self, tmp_path: Path):
+        cells = {
+            p.cell.method.name: p for p in prepare(attacked(tmp_path), RunOptions()).plan.cells
+        }
+        assert cells["gll"].cell.sources == {"softmax": cells["softmax"].key}
+        assert cells["softmax"].cell.sources == {}
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            ("epsilon = 0.3", "epsilon = 0.2"),
+            ("samples = 20", "samples = 21"),
+            ("epsilons = [0.1, 0.3]", "epsilons = [0.1, 0.2]"),
+            ("steps = [3]", "steps = [4]"),
+            ('"fgsm"', '"fgsm"\nlabel = "other"'),
+            ("steps = [3]\n", 'steps = [3]\nsource = "gll"\n'),
+        ],
+    )
+    def test_change_of_the_attacks_changes_every_key(self, tmp_path: Path, change: tuple[str, str]):
+        before, after = self.keys(tmp_path), self.keys(tmp_path, change)
+        assert all(before[name] != after[name] for name in before)
+
+    def test_a_default_that_is_written_changes_no_key(self, tmp_path: Path):
+        change = ("epsilon = 0.3", 'epsilon = 0.3\nnorm = "linf"\nunits = "input"')
+        source = ("steps = [3]\n", 'steps = [3]\nsource = "softmax"\nrestarts = 1\n')
+        assert self.keys(tmp_path, change, source) == self.keys(tmp_path)
+
+    def test_new_version_of_an_attack_changes_every_key(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        before = self.keys(tmp_path)
+        monkeypatch.setattr(fgsm.FGSM, "version", 2)
+        after = self.keys(tmp_path)
+        assert all(before[name] != after[name] for name in before)
+
+    def test_change_of_the_source_changes_the_key(self, tmp_path: Path):
+        """The cell of gll is the same but for the model that its transfer attack uses."""
+        cells = {
+            p.cell.method.name: p for p in prepare(attacked(tmp_path), RunOptions()).plan.cells
+        }
+        other = replace(cells["gll"].cell, sources={"softmax": NOWHERE})
+        assert other.key("data") != cells["gll"].cell.key("data")
+
+    def test_each_cell_has_the_source_of_its_own_repetition_and_training(self, tmp_path: Path):
+        path = attacked(tmp_path)
+        text = path.read_text().replace("seeds = 1", "seeds = 2")
+        pgd = "[pgd]\nepsilon = 0.2\nstep_size = 0.1\nsteps = 2\n"
+        path.write_text('training = ["natural", "pgd"]\n' + text + pgd)
+        cells = prepare(path, RunOptions()).plan.cells
+        by_key = {planned.key: planned.cell for planned in cells}
+        gll = [planned.cell for planned in cells if planned.cell.method.name == "gll"]
+        assert len(gll) == 4
+        for cell in gll:
+            source = by_key[cell.sources["softmax"]]
+            assert source.method.name == "softmax"
+            assert (source.repetition, source.training) == (cell.repetition, cell.training)
+
+
+@pytest.mark.parametrize(
+    ("methods", "source", "count"),
+    [(["gll"], "softmax", 0), (["gll", "softmax"], "svm", 0), (["gll", "softmax"], "0123", 0)],
+)
+def test_source_that_the_suite_has_not_is_an_error(
+    tmp_path: Path, methods: list[str], source: str, count: int
+):
+    path = attacked(tmp_path, methods, ATTACKED + f'source = "{source}"\n')
+    with pytest.raises(SuiteError, match=rf"source '{source}', which {count} cells on two_moons"):
+        prepare(path, RunOptions())
+
+
+def test_source_that_is_several_methods_is_an_error(tmp_path: Path):
+    path = attacked(tmp_path)
+    variants = '[{ name = "softmax", learning_rate = 0.1 }, "softmax", "gll"]'
+    path.write_text(path.read_text().replace('["gll", "softmax"]', variants))
+    with pytest.raises(SuiteError, match="source 'softmax', which 2 cells on two_moons are; accep"):
+        prepare(path, RunOptions())
+
+
+class TestOrder:
+    def test_source_runs_before_what_needs_it(self, tmp_path: Path):
+        job = prepare(attacked(tmp_path), RunOptions())
+        assert [p.cell.method.name for p in job.plan.cells] == ["gll", "softmax"]
+        for cells in (job.selected, job.missing):
+            assert [p.cell.method.name for p in cells] == ["softmax", "gll"]
+
+    def test_source_is_added_to_a_selection(self, tmp_path: Path):
+        job = prepare(attacked(tmp_path), RunOptions(methods="gll"))
+        assert [p.cell.method.name for p in job.selected] == ["softmax", "gll"]
+        alone = prepare(attacked(tmp_path), RunOptions(methods="softmax"))
+        assert [p.cell.method.name for p in alone.selected] == ["softmax"]
+
+    def test_without_a_transfer_attack_nothing_is_added(self, tmp_path: Path):
+        path = attacked(tmp_path, table=ATTACKED.replace(TRANSFER, ""))
+        job = prepare(path, RunOptions(methods="gll"))
+        assert [p.cell.method.name for p in job.selected] == ["gll"]
