@@ -1,12 +1,12 @@
 """Fixtures: a small suite, and plug-ins that misbehave."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 import torch
+from make_distribution import make_distribution
 
 from lapbench.datasets.files import download, planetoid
 
@@ -127,14 +127,8 @@ def tiny_suite(tmp_path: Path) -> Path:
 def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Install a distribution with the methods broken, exploding, noisy and picky."""
     site = tmp_path / "site"
-    information = site / "misbehaving-1.0.dist-info"
-    information.mkdir(parents=True)
+    site.mkdir()
     (site / "misbehaving.py").write_text(PLUGIN)
-    (information / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: misbehaving\nVersion: 1.0\n"
-    )
     names = ("broken", "exploding", "noisy", "picky")
-    points = [f"{name} = misbehaving:{name.capitalize()}" for name in names]
-    (information / "entry_points.txt").write_text("\n".join(["[lapbench.methods]", *points]))
-    monkeypatch.syspath_prepend(site)
-    monkeypatch.delitem(sys.modules, "misbehaving", raising=False)
+    kinds = {"methods": {name: name.capitalize() for name in names}}
+    make_distribution(site, monkeypatch, "misbehaving", kinds)

@@ -6,6 +6,7 @@ from lapbench.methods.graph.equation import Equation
 from lapbench.methods.graph.knn import Neighbors, NonFiniteError, nearest_neighbors
 from lapbench.methods.graph.laplace import Laplace, SoftConstraint
 from lapbench.methods.graph.laplacian import SimilarityGraph
+from lapbench.methods.graph.layer import GraphLearningLayer
 from lapbench.methods.graph.p_laplace import PLaplace
 from lapbench.methods.graph.poisson import Poisson
 from lapbench.methods.graph.solve_with_adjoint import Solution, solve_graph_equation
@@ -28,6 +29,7 @@ __all__ = [
     "Equation",
     "FixedBandwidth",
     "GraphEquation",
+    "GraphLearningLayer",
     "Kernel",
     "Laplace",
     "NeighborBandwidth",

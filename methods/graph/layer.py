@@ -6,16 +6,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lapbench.methods.graph import (
-    Equation,
-    FixedBandwidth,
-    Kernel,
-    Laplace,
-    SelfTuning,
-    Status,
-    knn_graph,
-    solve_graph_equation,
-)
+from lapbench.methods.graph.build import knn_graph
+from lapbench.methods.graph.equation import Equation
+from lapbench.methods.graph.laplace import Laplace
+from lapbench.methods.graph.solve_with_adjoint import solve_graph_equation
+from lapbench.methods.graph.status import Status
+from lapbench.methods.graph.weights import FixedBandwidth, Kernel, SelfTuning
 
 _FLOOR = 1e-8
 

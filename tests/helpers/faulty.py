@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from composed import suite
 from faulty_methods import PATIENCE, Faulty
+from make_distribution import make_distribution
 from running import command
 
 from lapbench import discovery
@@ -28,14 +29,10 @@ def install(folder: Path, patch: pytest.MonkeyPatch) -> None:
 
     Reports of this process have no figures, which take long.
     """
-    information = folder / "site" / "faulty-1.0.dist-info"
-    information.mkdir(parents=True)
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1.0\n")
     names = [kind.__name__ for kind in Faulty.__subclasses__()]
-    points = [f"{name.lower()} = faulty_methods:{name}" for name in names]
-    (information / "entry_points.txt").write_text("\n".join(["[lapbench.methods]", *points]))
-    patch.syspath_prepend(information.parent)
-    patch.setenv("PYTHONPATH", f"{information.parent}:{Path(faulty_methods.__file__).parent}")
+    kinds = {"methods": {name.lower(): name for name in names}}
+    make_distribution(folder / "site", patch, "faulty_methods", kinds)
+    patch.setenv("PYTHONPATH", f"{folder / 'site'}:{Path(faulty_methods.__file__).parent}")
     patch.setenv("FAULTY_FOLDER", str(folder))
     patch.setattr(checkpoint, "SECONDS", checkpoint.SECONDS)
     named = discovery.names

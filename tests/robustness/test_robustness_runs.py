@@ -1,12 +1,12 @@
 """Runs with attacks: sources come first, failures are records, processes change nothing."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from attacked_suites import ATTACKED, attacked, record_of, run, statuses
 from click.testing import CliRunner
+from make_distribution import make_distribution
 from running import comparable
 
 from lapbench import discovery
@@ -157,15 +157,10 @@ class Dying(Head):
 def parallel(tmp_path_factory: pytest.TempPathFactory) -> PreparedRun:
     """The same run with two jobs, and a method more."""
     folder = tmp_path_factory.mktemp("parallel")
-    information = folder / "site" / "dying-1.0.dist-info"
-    information.mkdir(parents=True)
+    (folder / "site").mkdir()
     (folder / "site" / "dying.py").write_text(DYING)
-    about = "Metadata-Version: 2.1\nName: dying\nVersion: 1.0\n"
-    (information / "METADATA").write_text(about)
-    (information / "entry_points.txt").write_text("[lapbench.methods]\ndying = dying:Dying\n")
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder / "site")
-        patch.delitem(sys.modules, "dying", raising=False)
+        make_distribution(folder / "site", patch, "dying", {"methods": {"dying": "Dying"}})
         return run(attacked(folder, ["gll", "dying", "softmax"]), folder / "results", jobs=2)
 
 

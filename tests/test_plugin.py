@@ -1,0 +1,150 @@
+"""A plug-in is worth as much as what comes with lapbench, and imports one module for it."""
+
+import re
+import textwrap
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from make_distribution import make_distribution
+
+import lapbench
+from lapbench import plugin
+from lapbench.methods.base.capabilities import refuse_undeclared
+from lapbench.results.folder import ResultsFolder
+from lapbench.results.records import Record
+
+ATTACKED = """
+title = "plug-ins"
+seeds = 1
+methods = [{ name = "vote", learning_rate = 0.01 }]
+
+[[tasks]]
+dataset = "digits"
+backbone = "mlp"
+mlp.width = 16
+
+[budget]
+epochs = 8
+
+[robustness]
+epsilon = 0.05
+samples = 20
+
+[[robustness.attacks]]
+name = "walk"
+epsilons = [0.05, 1.0]
+steps = [2, 4]
+
+[[robustness.attacks]]
+name = "walk"
+label = "longer"
+epsilons = [0.05]
+steps = [8]
+
+[[robustness.attacks]]
+name = "walk"
+label = "exact"
+epsilons = [0.05]
+steps = [4]
+gradient = "exact"
+
+[[robustness.attacks]]
+name = "walk"
+label = "averaged"
+epsilons = [0.05]
+steps = [4]
+base_sets = 2
+
+[[robustness.attacks]]
+name = "square"
+epsilons = [0.05]
+queries = 5
+"""
+
+NODES = """
+title = "edges"
+seeds = 1
+methods = ["spread", { name = "spread", label = "closed", spread.closed = true }]
+
+[[tasks]]
+dataset = "karate"
+backbone = "mlp"
+
+[budget]
+epochs = 5
+
+[[robustness.attacks]]
+name = "random-edges"
+kind = "insertion"
+shares = [0.5]
+draws = 3
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    kinds = {"methods": {"vote": "Vote", "spread": "Spread"}, "attacks": {"walk": "Walk"}}
+    with pytest.MonkeyPatch.context() as patch:
+        make_distribution(tmp_path_factory.mktemp("site"), patch, "plugin_methods", kinds)
+        yield
+
+
+def records(folder: Path, suite: str) -> list[Record]:
+    """What comes of a suite."""
+    (folder / "suite.toml").write_text(suite)
+    lapbench.run(folder / "suite.toml", results=folder)
+    results = ResultsFolder(folder)
+    return [results.read_record(planned.key) for planned in results.read_plan().cells]
+
+
+def test_attack_and_graph_head_of_a_plugin_go_through_all_checks(tmp_path: Path):
+    (record,) = records(tmp_path, ATTACKED)
+    assert (record.status, {run.status for run in record.attacks}) == ("ok", {"ok"})
+    verdicts = {check.name: check.verdict for check in record.flags}
+    assert len(verdicts) == 8
+    assert set(verdicts.values()) <= {"pass", "fail"}, verdicts
+    accuracies = {m.value for m in record.metrics if m.metric == "accuracy"}
+    assert min(accuracies) > 0.8
+
+
+def test_head_of_a_plugin_predicts_on_other_edges_or_says_why_it_refuses_them(tmp_path: Path):
+    free, closed = records(tmp_path, NODES)
+    values = {m.attack: m.value for m in free.metrics if m.metric == "robust_accuracy"}
+    assert values["random-edges"] != values["none"]
+    (run,) = closed.attacks
+    assert (run.status, run.reason) == ("skipped", "its edges are counted")
+
+
+def test_model_with_an_undeclared_capability_is_refused():
+    class Forgotten(plugin.LinearModel):
+        def start_epoch(self) -> None: ...
+
+    with pytest.raises(TypeError, match=r"start_epoch\(\), and is no HoldsOut"):
+        refuse_undeclared(Forgotten(plugin.Features(feature_size=2), 2))
+
+
+def test_tutorial_of_the_door_is_a_method_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Its code block is the module, its table the entry points."""
+    code, table = (
+        textwrap.dedent(block)
+        for block in re.findall(r"::\n\n((?:    .*\n|\n)+)", str(plugin.__doc__))
+    )
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "my_package.py").write_text(code)
+    (names,) = tomllib.loads(table)["project"]["entry-points"].values()
+    attributes = {name: target.partition(":")[2] for name, target in names.items()}
+    make_distribution(site, monkeypatch, "my_package", {"methods": attributes})
+    suite = NODES.partition("[[robustness")[0].replace("karate", "two_moons")
+    (record,) = records(tmp_path, re.sub("methods = .*", 'methods = ["scaled"]', suite))
+    assert record.status == "ok"
+    assert record.cell.method.head.parameters == {"factor": 2.0}
+
+
+def test_door_exports_what_it_names():
+    assert all(hasattr(plugin, name) for name in plugin.__all__)
+    assert sorted(plugin.__all__, key=str) == sorted(set(plugin.__all__))
