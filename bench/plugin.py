@@ -60,7 +60,6 @@ from lapbench.attacks.base.attack import (
     Candidate,
     GradientAttack,
     Level,
-    Passes,
 )
 from lapbench.attacks.base.ball import Ball
 from lapbench.attacks.base.loss import column, log_likelihood, margins
@@ -139,7 +138,6 @@ __all__ = [
     "Norm",
     "Normalize",
     "NotApplicableError",
-    "Passes",
     "Phase",
     "Positive",
     "Selection",

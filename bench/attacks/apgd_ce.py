@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lapbench.attacks.base.attack import Candidate, GradientAttack, Level, Passes
+from lapbench.attacks.base.attack import Candidate, GradientAttack, Level
 from lapbench.attacks.base.ball import Ball
 from lapbench.attacks.base.loss import column, log_likelihood
 from lapbench.attacks.base.quantities import Count
@@ -68,12 +68,6 @@ class APGDCE(GradientAttack):
 
     steps: Count = 50
     restarts: Count = 1
-
-    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
-        """Return a prediction with its gradient at the start and after each step."""
-        starts = len(self.epsilons) * self.restarts
-        visits = starts * (self.steps + 1)
-        return Passes(visits, backward=visits, candidates=starts)
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield the best iterates for each ε and restart."""

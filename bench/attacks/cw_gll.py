@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lapbench.attacks.base.attack import Attack, Candidate, Level, Passes
+from lapbench.attacks.base.attack import Attack, Candidate, Level
 from lapbench.attacks.base.loss import column, margins
 from lapbench.attacks.base.quantities import Count, Levels, Positive, Units
 from lapbench.attacks.base.tanh import TanhBox
@@ -52,11 +52,6 @@ class CWGLL(Attack):
     def skip(self, target: Target) -> str | None:
         """Return that the inputs have no bounds, if so."""
         return TanhBox.why_not(target)
-
-    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
-        """Return a prediction with its gradient for each step."""
-        steps = len(self.constants) * self.steps
-        return Passes(1 + steps, backward=steps, candidates=len(self.constants))
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield the last iterates for each c."""

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lapbench.attacks.base.attack import Attack, Candidate, Level, Passes
+from lapbench.attacks.base.attack import Attack, Candidate, Level
 from lapbench.attacks.base.loss import column, margins
 from lapbench.attacks.base.quantities import Count, Positive
 from lapbench.attacks.base.tanh import TanhBox
@@ -50,10 +50,6 @@ class CWStrong(Attack):
     def skip(self, target: Target) -> str | None:
         """Return that the inputs have no bounds, if so."""
         return TanhBox.why_not(target)
-
-    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
-        """Return a prediction for each iterate, with its gradient but for the last."""
-        return Passes(1 + self.searches * (self.steps + 1), backward=self.searches * self.steps)
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield the nearest wrong inputs."""

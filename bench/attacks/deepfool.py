@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from lapbench.attacks.base.attack import Attack, Candidate, Level, Passes
+from lapbench.attacks.base.attack import Attack, Candidate, Level
 from lapbench.attacks.base.loss import column
 from lapbench.attacks.base.quantities import Count
 from lapbench.attacks.base.target import Target
@@ -45,11 +45,6 @@ class DeepFool(Attack):
     steps: Count = 30
     overshoot: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.02
     candidates: Annotated[int, Field(ge=2)] = 10
-
-    def passes(self, num_classes: int) -> Passes:
-        """Return all steps, with a gradient a class; it stops once every input is wrong."""
-        others = min(self.candidates, num_classes) - 1
-        return Passes(1 + self.steps, backward=self.steps * others)
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield the batch as it is when all are wrong, or after the last step."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from lapbench.attacks.base.ascent import ascend
-from lapbench.attacks.base.attack import Candidate, GradientAttack, Level, Passes
+from lapbench.attacks.base.attack import Candidate, GradientAttack, Level
 from lapbench.attacks.base.target import Target
 from lapbench.datasets.base.validated import validated
 
@@ -21,10 +21,6 @@ class FGSM(GradientAttack):
     adversarial examples", 2014.
 
     """
-
-    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
-        """Return one gradient, for all ε."""
-        return Passes(gradients=1, candidates=len(self.epsilons))
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield the batch moved by each ε."""

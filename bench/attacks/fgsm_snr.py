@@ -5,7 +5,7 @@ from math import sqrt
 
 from torch import Tensor
 
-from lapbench.attacks.base.attack import Attack, Candidate, Level, Passes
+from lapbench.attacks.base.attack import Attack, Candidate, Level
 from lapbench.attacks.base.quantities import Levels, Units
 from lapbench.attacks.base.signal import Signal
 from lapbench.attacks.base.target import Target
@@ -35,10 +35,6 @@ class FGSMSNR(Attack):
 
     snrs: Levels
     units: Units = "input"
-
-    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
-        """Return one gradient, for all ratios."""
-        return Passes(gradients=1, candidates=len(self.snrs))
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield the batch moved to each ratio."""

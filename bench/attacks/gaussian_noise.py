@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.linalg import vector_norm
 
-from lapbench.attacks.base.attack import Attack, Candidate, Level, Passes
+from lapbench.attacks.base.attack import Attack, Candidate, Level
 from lapbench.attacks.base.quantities import Count, Knowledge, Levels, Units
 from lapbench.attacks.base.signal import Signal
 from lapbench.attacks.base.target import Target
@@ -39,10 +39,6 @@ class GaussianNoise(Attack):
     snrs: Levels
     draws: Count = 10
     units: Units = "input"
-
-    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
-        """Return that all it takes is to predict its candidates."""
-        return Passes(candidates=len(self.snrs) * self.draws)
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield the batch with each draw of noise, for each ratio."""

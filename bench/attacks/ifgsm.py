@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from lapbench.attacks.base.ascent import ascend
-from lapbench.attacks.base.attack import Candidate, GradientAttack, Level, Passes
+from lapbench.attacks.base.attack import Candidate, GradientAttack, Level
 from lapbench.attacks.base.quantities import Count, Positive
 from lapbench.attacks.base.target import Target
 from lapbench.datasets.base.validated import validated
@@ -36,11 +36,6 @@ class IFGSM(GradientAttack):
 
     step_size: Positive
     steps: Count | None = None
-
-    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
-        """Return a gradient for each step."""
-        steps = [self._steps(epsilon) for epsilon in self.epsilons]
-        return Passes(gradients=sum(steps), candidates=sum(len(_checked(each)) for each in steps))
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield the batch after each quarter of the steps, for each ε."""

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lapbench.attacks.base.attack import Attack, Candidate, Level, Passes
+from lapbench.attacks.base.attack import Attack, Candidate, Level
 from lapbench.attacks.base.model_changes import predict_changed
 from lapbench.attacks.base.quantities import Count, Knowledge, Shares
 from lapbench.attacks.base.target import Target
@@ -48,11 +48,6 @@ class NeuronDropout(Attack):
         if not _blocks(target.model):
             return "its network has no nn.ReLU, after which neurons could fail"
         return None
-
-    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
-        """Return a prediction for each draw."""
-        draws = len(self.shares) * self.draws
-        return Passes(draws, candidates=draws)
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:  # noqa: ARG002
         """Yield the prediction with each draw of faults, for each probability."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lapbench.attacks.base.ascent import ascend
-from lapbench.attacks.base.attack import Candidate, GradientAttack, Level, Passes
+from lapbench.attacks.base.attack import Candidate, GradientAttack, Level
 from lapbench.attacks.base.loss import column
 from lapbench.attacks.base.quantities import Count, Positive, StepCounts
 from lapbench.attacks.base.target import Target
@@ -49,14 +49,6 @@ class PGD(GradientAttack):
         if self.base_sets > 1 and not target.has_base_set:
             return "it has no base set that is drawn"
         return super().skip(target)
-
-    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
-        """Return a gradient for each step and base set."""
-        starts = len(self.epsilons) * self.restarts
-        return Passes(
-            gradients=starts * self.steps[-1] * self.base_sets,
-            candidates=starts * len(self.steps),
-        )
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield the batch after each number of steps, for each ε and restart."""

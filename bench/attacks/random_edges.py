@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lapbench.attacks.base.attack import Attack, Candidate, Level, Passes
+from lapbench.attacks.base.attack import Attack, Candidate, Level
 from lapbench.attacks.base.model_changes import predict_changed, predicting_on, using_edges
 from lapbench.attacks.base.quantities import Count, Knowledge, Shares
 from lapbench.attacks.base.target import Target
@@ -64,11 +64,6 @@ class RandomEdges(Attack):
         if round(self.shares[-1] * size) > absent:
             return f"only {absent} pairs of nodes of {task.name} have no edge"
         return None
-
-    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
-        """Return a prediction for each draw."""
-        draws = len(self.shares) * self.draws
-        return Passes(draws, candidates=draws)
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:  # noqa: ARG002
         """Yield the prediction on each draw of a graph, for each share."""

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lapbench.attacks.base.attack import BallAttack, Candidate, Level, Passes
+from lapbench.attacks.base.attack import BallAttack, Candidate, Level
 from lapbench.attacks.base.ball import Ball
 from lapbench.attacks.base.loss import column, margins
 from lapbench.attacks.base.quantities import Count, Knowledge
@@ -48,10 +48,6 @@ class Square(BallAttack):
     norm: Literal["linf"] = "linf"
     queries: Count = 1000
     initial_share: Annotated[float, Field(gt=0, le=1)] = 0.8
-
-    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
-        """Return all queries; it stops once every input is wrong."""
-        return Passes(len(self.epsilons) * self.queries, candidates=len(self.epsilons))
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield what the search leaves for each ε."""

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from lapbench.attacks.base.attack import BallAttack, Candidate, Passes
+from lapbench.attacks.base.attack import BallAttack, Candidate
 from lapbench.attacks.base.quantities import Count, Knowledge, Positive, StepCounts
 from lapbench.attacks.base.target import Target
 from lapbench.attacks.pgd import PGD
@@ -47,10 +47,6 @@ class Transfer(BallAttack):
         except NotApplicableError as error:
             return str(error)
         return None
-
-    def passes(self, num_classes: int) -> Passes:
-        """Return those of PGD, which are on the other model."""
-        return self._pgd().passes(num_classes)
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield what PGD makes of the batch on the other model.

@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from lapbench.attacks.base.attack import BallAttack, Candidate, Level, Passes
+from lapbench.attacks.base.attack import BallAttack, Candidate, Level
 from lapbench.attacks.base.quantities import Count, Knowledge, Positive
 from lapbench.attacks.base.target import Target
 from lapbench.attacks.pgd import PGD
@@ -49,12 +49,6 @@ class Verification(BallAttack):
     def skip(self, target: Target) -> str | None:
         """Return why the network is not affine maps and ReLUs in sequence, if so."""
         return why_not(target.model)
-
-    def passes(self, num_classes: int) -> Passes:
-        """Return those of PGD, and the time limit for each image and ε."""
-        gradients = self._pgd(self.epsilons).passes(num_classes).gradients
-        seconds = len(self.epsilons) * self.time_limit
-        return Passes(gradients=gradients, candidates=len(self.epsilons), seconds=seconds)
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield for each ε the wrong inputs that were found, beside the verdicts."""

@@ -8,7 +8,7 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
-from lapbench.attacks.base.attack import Attack, Candidate, Level, Passes
+from lapbench.attacks.base.attack import Attack, Candidate, Level
 from lapbench.attacks.base.model_changes import predict_changed, predicting_on
 from lapbench.attacks.base.quantities import Knowledge, StepCounts
 from lapbench.attacks.base.target import Target
@@ -54,10 +54,6 @@ class WeightQuantization(Attack):
     def skip(self, target: Target) -> str | None:
         """Return that there is no weight."""
         return None if list(target.model.parameters()) else "it has no weights"
-
-    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
-        """Return a prediction for each number of bits."""
-        return Passes(len(self.bits), candidates=len(self.bits))
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:  # noqa: ARG002
         """Yield the prediction with the weights in each number of bits."""

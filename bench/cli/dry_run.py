@@ -1,40 +1,36 @@
-"""What a run would do, and how long it would take."""
+"""What a run would do, and about how long it would take."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import click
 from rich.console import Console
 from rich.text import Text
 
 from lapbench.running.api import PreparedRun
-from lapbench.running.estimate import Estimate, estimate, kind_of, pretrained_by, total_seconds
+from lapbench.running.estimate import LEFT_OUT, Estimate, estimate, kind_of, recorded_times
 from lapbench.suite.names import name_cells
 
 
 def print_dry_run(prepared: PreparedRun, jobs: int, console: Console) -> None:
     """Print the missing cells, each with its time, and the time of all, ``jobs`` at a time.
 
-    Cells are printed as they are measured, repetitions by one measurement. What is measured is
-    shown on the console if that is a terminal. Nothing is written but data that were missing.
+    A kind of cell that has a record in the folder takes as long again; of others a few steps are
+    timed, once a kind. What is timed is shown on the console if that is a terminal. Nothing is
+    written but data that were missing.
     """
-    cells = {planned.key: planned.cell for planned in prepared.plan.cells}
-    names = dict(zip(cells, name_cells(prepared.plan.cells), strict=True))
-    missing = {planned.key for planned in prepared.missing}
-    pretrained = {pretrained_by(p.cell) for p in prepared.selected if p.key not in missing}
-    measured: dict[str, Estimate] = {}
+    keys = [planned.key for planned in prepared.plan.cells]
+    names = dict(zip(keys, name_cells(prepared.plan.cells), strict=True))
+    times = recorded_times(keys, prepared.folder)
     estimates = []
     for planned in prepared.missing:
         cell, kind = planned.cell, kind_of(planned.cell)
         parts = [names[planned.key][part] for part in ("task", "backbone", "method")]
         what = "  ".join([*parts, cell.training])
-        if kind not in measured:
-            with console.status(Text(f"measuring {what}")):
-                measured[kind] = estimate(cell, cells)
-        shares = pretrained_by(cell) in pretrained
-        estimates.append(replace(measured[kind], pretraining=0.0) if shares else measured[kind])
-        pretrained.add(pretrained_by(cell))
-        time = _in_words(estimates[-1])
+        if kind not in times:
+            with console.status(Text(f"timing {what}")):
+                times[kind] = estimate(cell)
+        estimates.append(times[kind])
+        time = _in_words(times[kind])
         click.echo(f"{planned.key}  {what}  repetition {cell.repetition}  {time}")
     count = f"{len(prepared.missing)} of {len(prepared.selected)} cells would run"
     click.echo(count + (f", {_sum(estimates, jobs)}" if estimates else ""))
@@ -52,19 +48,17 @@ def duration(seconds: float) -> str:
 def _in_words(found: Estimate) -> str:
     if found.unknown:
         return f"no estimate: {' '.join(found.unknown.split())}"
-    return f"{'at most' if found.is_limit else 'about'} {duration(found.seconds)}"
+    return f"about {duration(found.seconds)}{'' if found.recorded else ' of training'}"
 
 
 def _sum(estimates: Sequence[Estimate], jobs: int) -> str:
     known = [found for found in estimates if not found.unknown]
     if not known:
         return "no estimate"
-    seconds, attacks = (sum(f.seconds for f in known), sum(f.attacks for f in known))
-    notes = ["measured just now on this machine"]
-    if attacks:
-        notes.append(f"attacks {100 * attacks / seconds:.0f} %")
+    seconds = [found.seconds for found in known]
+    notes = [] if all(found.recorded for found in known) else [f"without {LEFT_OUT}"]
     if others := len(estimates) - len(known):
         notes.append(f"without the {others} that have no estimate")
-    limit = "at most" if any(found.is_limit for found in known) else "about"
-    time = duration(total_seconds(known, jobs))
-    return f"{limit} {time} in all with --jobs {jobs} ({'; '.join(notes)})"
+    about = f" ({'; '.join(notes)})" if notes else ""
+    time = duration(max(sum(seconds) / jobs, max(seconds)))
+    return f"about {time} in all with --jobs {jobs}{about}"

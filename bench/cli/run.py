@@ -101,7 +101,8 @@ def _names(_: click.Context, __: click.Parameter, option: str | None) -> list[st
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Say which cells would run and about how long it takes, and stop; downloads missing data.",
+    help="Say which cells would run and about how long they train, and stop; downloads missing "
+    "data.",
 )
 @click.option(
     "--no-retry",

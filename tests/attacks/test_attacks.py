@@ -240,4 +240,4 @@ def test_ifgsm_takes_the_steps_that_are_given_for_every_epsilon():
     assert [(level.value, level.steps) for level in levels] == [
         (epsilon, step) for epsilon in (0.1, 0.3) for step in (2, 4, 6, 7)
     ]
-    assert target.gradients == made.passes(num_classes=3).gradients == 14
+    assert target.gradients == 14

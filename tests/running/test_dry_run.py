@@ -16,56 +16,50 @@ from lapbench.suite.cells import Cell
 
 
 @pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The methods that were measured: softmax takes 2 minutes, gll 6, half of it for attacks."""
+def timed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The methods that were timed: softmax trains 2 minutes, gll 6."""
     seen: list[str] = []
 
-    def pretend(cell: Cell, cells: dict[str, Cell]) -> Estimate:
-        assert cell in cells.values()
+    def pretend(cell: Cell) -> Estimate:
         seen.append(cell.method.name)
-        return Estimate(120.0) if cell.method.name == "softmax" else Estimate(180.0, 180.0)
+        return Estimate(120.0 if cell.method.name == "softmax" else 360.0)
 
     monkeypatch.setattr(dry_run, "estimate", pretend)
     return seen
 
 
-def test_repetitions_share_a_measurement_and_the_sum_is_over_all(
-    tiny_suite: Path, tmp_path: Path, measured: list[str]
+def test_repetitions_are_timed_once_and_the_sum_is_over_all(
+    tiny_suite: Path, tmp_path: Path, timed: list[str]
 ):
     arguments = ["run", str(tiny_suite), "--results", str(tmp_path / "r"), "--dry-run"]
     ran = CliRunner().invoke(main, [*arguments, "--jobs", "2"])
-    assert measured == ["softmax", "gll"]
+    assert timed == ["softmax", "gll"]
     *cells, last = ran.stdout.splitlines()
-    assert [line.split("  ")[-1] for line in cells] == ["about 2 min", "about 6 min"] * 2
-    assert last == (
-        "4 of 4 cells would run, about 8 min in all with --jobs 2 "
-        "(measured just now on this machine; attacks 38 %)"
-    )
+    times = ["about 2 min of training", "about 6 min of training"]
+    assert [line.split("  ")[-1] for line in cells] == times * 2
+    assert last.startswith("4 of 4 cells would run, about 8 min in all with --jobs 2 (without")
 
 
-def test_finished_cells_cost_nothing(
-    tiny_suite: Path,
-    tmp_path: Path,
-    measured: list[str],
-    capsys: pytest.CaptureFixture[str],
+def test_a_long_cell_is_not_divided_among_jobs(
+    tiny_suite: Path, tmp_path: Path, timed: list[str], capsys: pytest.CaptureFixture[str]
 ):
-    lapbench.run(tiny_suite, results=tmp_path, methods="gll")
-    print_dry_run(prepare(tiny_suite, RunOptions(results=tmp_path)), 1, Console(stderr=True))
-    assert measured == ["softmax"]
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert last.startswith("2 of 4 cells would run, about 4 min in all")
+    prepared = prepare(tiny_suite, RunOptions(results=tmp_path, methods="gll", seeds=1))
+    print_dry_run(prepared, 4, Console(stderr=True))
+    assert timed == ["gll"]
+    assert "1 of 1 cells would run, about 6 min in all" in capsys.readouterr().out
 
 
-def test_pretraining_is_paid_once_a_repetition(
-    tiny_suite: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+def test_finished_cells_cost_nothing_and_their_kind_is_not_timed(
+    tiny_suite: Path, tmp_path: Path, timed: list[str], capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr(dry_run, "estimate", lambda *_: Estimate(120.0, pretraining=600.0))
-    print_dry_run(prepare(tiny_suite, RunOptions(results=tmp_path)), 1, Console(stderr=True))
-    lines = [line.split("  ") for line in capsys.readouterr().out.splitlines()[:-1]]
-    assert [line[-1] for line in lines] == ["about 12 min", "about 2 min"] * 2
+    lapbench.run(tiny_suite, results=tmp_path, methods="gll", seeds=1)
+    prepared = prepare(tiny_suite, RunOptions(results=tmp_path))
+    print_dry_run(prepared, 1, Console(stderr=True))
+    assert timed == ["softmax"]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1].startswith("3 of 4 cells would run, about")
+    (recorded,) = (line for line in lines if "  gll  " in line)
+    assert not recorded.endswith("of training")
 
 
 @pytest.mark.usefixtures("plugins")

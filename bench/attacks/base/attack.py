@@ -53,26 +53,6 @@ class Candidate:
     numbers: dict[str, Tensor] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Passes:
-    """What an attack takes for a batch, at most where it may stop early; to tell its time before.
-
-    Attributes:
-        predictions: of the batch.
-        gradients: of the batch, each with a prediction of its own that is not counted.
-        backward: gradients through one of the predictions.
-        candidates: that it yields; the harness predicts each again if it changed inputs alone.
-        seconds: beside all that, for each sample.
-
-    """
-
-    predictions: int = 0
-    gradients: int = 0
-    backward: int = 0
-    candidates: int = 1
-    seconds: float = 0.0
-
-
 class Attack(ABC):
     """An attack or perturbation: a frozen pydantic dataclass of its budget.
 
@@ -131,10 +111,6 @@ class Attack(ABC):
     def skip(self, target: Target) -> str | None:  # noqa: ARG002
         """Return why the attack does not apply to the model, or None if it does."""
         return None
-
-    def passes(self, num_classes: int) -> Passes:  # noqa: ARG002
-        """Return what a batch takes, in all levels together; by default one candidate alone."""
-        return Passes()
 
     @abstractmethod
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
