@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 import torch
 from make_distribution import make_distribution
 
-from lapbench.datasets.files import download, planetoid
+from lapbench.datasets.files import planetoid
 
 TINY_SUITE = """
 title = "tiny"
@@ -105,14 +107,14 @@ def _no_download(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError("tests download nothing")
 
-    def only_from_here(url: str, *rest: object) -> None:
+    def only_from_here(url: str, **rest: Any) -> requests.Response:
         if urlsplit(url).hostname != "127.0.0.1":
             refuse()
-        stream(url, *rest)
+        return get(url, **rest)
 
-    stream = download._stream
+    get = requests.get
     monkeypatch.setattr(planetoid, "_download", refuse)
-    monkeypatch.setattr(download, "_stream", only_from_here)
+    monkeypatch.setattr(requests, "get", only_from_here)
 
 
 @pytest.fixture

@@ -1,20 +1,14 @@
 """Downloads of published files: whole and with the right hash, or not at all."""
 
+import sys
 import tarfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from time import monotonic
-from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import pooch
 import requests
-import urllib3
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lapbench.datasets.base.source import Download, Source
 from lapbench.datasets.files.files import (
@@ -28,14 +22,9 @@ from lapbench.datasets.files.files import (
 )
 
 _HIDDEN = ".download-"
-_CHUNK = 2**16
 _RETRIES = 1
-# A server that says nothing for so many seconds, or sends less than _LEAST bytes in them, is given
-# up; slow ones are not, as the publisher's server of CIFAR sends some 50 kB a second.
 _PATIENCE = 30.0
-_LEAST = 30 * 1024
-_MOST = 2**30
-_REDIRECTIONS = 10
+"""Seconds in which a server must say something."""
 
 
 def contents(source: Source) -> list[bytes]:
@@ -119,11 +108,16 @@ def _downloaded(url: str, md5: str, there: str, silent: set[str]) -> Path:
     if host in silent:
         raise OSError("not tried again, as this host did not answer")
     pooch.get_logger().setLevel("WARNING")
+    downloader = pooch.HTTPDownloader(
+        progressbar=sys.stderr.isatty(),
+        timeout=_PATIENCE,
+        headers={"Accept-Encoding": "identity"},  # what is gzipped stays so
+    )
     fetcher = pooch.create(
         there, "", registry={"file": f"md5:{md5}"}, urls={"file": url}, retry_if_failed=_RETRIES
     )
     try:
-        return Path(fetcher.fetch("file", downloader=_stream))
+        return Path(fetcher.fetch("file", downloader=downloader))
     except (requests.ConnectionError, requests.Timeout):
         silent.add(host)
         raise
@@ -132,73 +126,6 @@ def _downloaded(url: str, md5: str, there: str, silent: set[str]) -> Path:
 def _reason(error: Exception) -> object:
     """Return what went wrong; requests wraps it twice where no connection is made."""
     return getattr(error.args[0], "reason", error) if error.args else error
-
-
-def _stream(url: str, output_file: str, _: object) -> None:
-    """Write what an address has into a file, as it is sent.
-
-    pooch's own downloader asks for a number of bytes at a time, for which a server that sends one
-    every now and then keeps it waiting for hours.
-    """
-    with _open(url) as response:
-        response.raise_for_status()
-        with _as_of_requests(), _progress(response) as bar, Path(output_file).open("wb") as file:
-            since, received, total = monotonic(), 0, 0
-            while chunk := response.raw.read1(_CHUNK):
-                file.write(chunk)
-                bar.advance(bar.task_ids[0], len(chunk))
-                received += len(chunk)
-                total += len(chunk)
-                if total > _MOST:
-                    raise requests.RequestException(f"sent more than {_MOST:,} bytes")
-                if monotonic() - since >= _PATIENCE:
-                    if received < _LEAST:
-                        raise requests.Timeout(f"sent only {received} bytes in {_PATIENCE:g} s")
-                    since, received = monotonic(), 0
-
-
-class _Session(requests.Session):
-    """A session that leaves redirections alone, of which requests reads all, however slow it is."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Return that there is none."""
-
-
-def _open(url: str) -> requests.Response:
-    """Return the answer of an address, of which nothing but the head has been read."""
-    identity = {"Accept-Encoding": "identity"}
-    for _ in range(_REDIRECTIONS):
-        with _Session() as session:
-            response = session.get(url, stream=True, timeout=_PATIENCE, headers=identity)
-        if not response.is_redirect:
-            return response
-        response.close()
-        url = urljoin(url, response.headers["location"])
-    raise requests.TooManyRedirects(f"redirected more than {_REDIRECTIONS} times")
-
-
-@contextmanager
-def _as_of_requests() -> Iterator[None]:
-    """Turn what goes wrong below requests into its errors, after which pooch tries again."""
-    try:
-        yield
-    except urllib3.exceptions.TimeoutError as error:
-        raise requests.Timeout(f"sent nothing for {_PATIENCE:g} s") from error
-    except urllib3.exceptions.HTTPError as error:
-        raise requests.RequestException(f"broken off ({error})") from error
-
-
-def _progress(response: requests.Response) -> Progress:
-    """Return a bar with one task, which shows on terminals only."""
-    console = Console(stderr=True)
-    columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), DownloadColumn()]
-    bar = Progress(
-        *columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal
-    )
-    length = response.headers.get("Content-Length", "")
-    name = PurePosixPath(urlsplit(response.url).path).name
-    bar.add_task(name, total=int(length) if length.isdecimal() else None)
-    return bar
 
 
 def _place(download: Download, path: Path) -> list[Path]:
