@@ -63,7 +63,7 @@ def summary(kind: str, name: str) -> str:
     if files[name].name == "__init__.py":
         return (ast.get_docstring(module) or "").partition("\n")[0]
     classes = (node for node in module.body if isinstance(node, ast.ClassDef))
-    described = next((node for node in classes if _is_component(node)), module)
+    described = next((node for node in classes if not node.name.startswith("_")), module)
     return (ast.get_docstring(described) or "").partition("\n")[0]
 
 
@@ -129,13 +129,6 @@ def _plugins(kind: str) -> dict[str, metadata.EntryPoint]:
 def _plugins_on(_: tuple[str, ...], kind: str) -> dict[str, metadata.EntryPoint]:
     """Return the plug-ins of a search path; it takes a while, and each cell asks several times."""
     return {point.name: point for point in metadata.entry_points(group=f"lapbench.{kind}")}
-
-
-def _is_component(node: ast.ClassDef) -> bool:
-    bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
-    return bool(
-        bases & {"Head", "Term", "Backbone", "Dataset", "Attack", "BallAttack", "GradientAttack"}
-    )
 
 
 def _public_class(module: Any, kind: str) -> type:

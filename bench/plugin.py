@@ -53,125 +53,69 @@ says of itself (``knowledge``, ``iterates``, ``starts_at_random``, ``adapts_step
 ``base_sets``) is what the checks for hidden gradients go by.
 """
 
-from lapbench.attacks.base.ascent import ascend
-from lapbench.attacks.base.attack import (
-    Attack,
-    BallAttack,
-    Candidate,
-    GradientAttack,
-    Level,
-)
-from lapbench.attacks.base.ball import Ball
-from lapbench.attacks.base.loss import column, log_likelihood, margins
-from lapbench.attacks.base.model_changes import predict_changed, predicting_on, using_edges
-from lapbench.attacks.base.quantities import (
-    Count,
-    Gradient,
-    Knowledge,
-    Levels,
-    Norm,
-    Positive,
-    Shares,
-    StepCounts,
-    Units,
-)
-from lapbench.attacks.base.signal import Signal
-from lapbench.attacks.base.tanh import TanhBox
-from lapbench.attacks.base.target import Target
-from lapbench.datasets.base.node_splits import draw_nodes
-from lapbench.datasets.base.nodes import node_task, undirected
-from lapbench.datasets.base.task import Dataset, Split, Task, fixed_test_split
-from lapbench.datasets.base.validated import validated
-from lapbench.errors import LapbenchError, NotApplicableError
-from lapbench.methods.base.activations import count_relus, observing_relus
-from lapbench.methods.base.backbone import Backbone, Features, Normalize, image_shape
-from lapbench.methods.base.base_set import draw_per_class, order_by_class, parts_with_all_classes
-from lapbench.methods.base.budget import Budget
-from lapbench.methods.base.capabilities import (
-    HasBaseSet,
-    HasCheckpointState,
-    HasExactGradient,
-    HasLayers,
-    HasNumbers,
-    HoldsOut,
-    Phase,
-    Stage,
-    TrainsInPhases,
-    UsesEdges,
-    exchanged,
-)
-from lapbench.methods.base.method import Head, Term
-from lapbench.methods.base.model import GradientKind, Model
-from lapbench.methods.base.node_network import InputLayer, NodeNetwork
-from lapbench.methods.base.rounds import alternating_budgets
-from lapbench.methods.base.selection import Selection
-from lapbench.methods.softmax import LinearModel, cross_entropy
-
-__all__ = [
-    "Attack",
-    "Backbone",
-    "Ball",
-    "BallAttack",
-    "Budget",
-    "Candidate",
-    "Count",
-    "Dataset",
-    "Features",
-    "Gradient",
-    "GradientAttack",
-    "GradientKind",
-    "HasBaseSet",
-    "HasCheckpointState",
-    "HasExactGradient",
-    "HasLayers",
-    "HasNumbers",
-    "Head",
-    "HoldsOut",
-    "InputLayer",
-    "Knowledge",
-    "LapbenchError",
-    "Level",
-    "Levels",
-    "LinearModel",
-    "Model",
-    "NodeNetwork",
-    "Norm",
-    "Normalize",
-    "NotApplicableError",
-    "Phase",
-    "Positive",
-    "Selection",
-    "Shares",
-    "Signal",
-    "Split",
-    "Stage",
-    "StepCounts",
-    "TanhBox",
-    "Target",
-    "Task",
-    "Term",
-    "TrainsInPhases",
-    "Units",
-    "UsesEdges",
-    "alternating_budgets",
-    "ascend",
-    "column",
-    "count_relus",
-    "cross_entropy",
-    "draw_nodes",
-    "draw_per_class",
-    "exchanged",
-    "fixed_test_split",
-    "image_shape",
-    "log_likelihood",
-    "margins",
-    "node_task",
-    "observing_relus",
-    "order_by_class",
-    "parts_with_all_classes",
-    "predict_changed",
-    "predicting_on",
-    "undirected",
-    "using_edges",
-    "validated",
-]
+from lapbench.attacks.base.ascent import ascend as ascend
+from lapbench.attacks.base.attack import Attack as Attack
+from lapbench.attacks.base.attack import BallAttack as BallAttack
+from lapbench.attacks.base.attack import Candidate as Candidate
+from lapbench.attacks.base.attack import GradientAttack as GradientAttack
+from lapbench.attacks.base.attack import Level as Level
+from lapbench.attacks.base.ball import Ball as Ball
+from lapbench.attacks.base.loss import column as column
+from lapbench.attacks.base.loss import log_likelihood as log_likelihood
+from lapbench.attacks.base.loss import margins as margins
+from lapbench.attacks.base.model_changes import predict_changed as predict_changed
+from lapbench.attacks.base.model_changes import predicting_on as predicting_on
+from lapbench.attacks.base.model_changes import using_edges as using_edges
+from lapbench.attacks.base.quantities import Count as Count
+from lapbench.attacks.base.quantities import Gradient as Gradient
+from lapbench.attacks.base.quantities import Knowledge as Knowledge
+from lapbench.attacks.base.quantities import Levels as Levels
+from lapbench.attacks.base.quantities import Norm as Norm
+from lapbench.attacks.base.quantities import Positive as Positive
+from lapbench.attacks.base.quantities import Shares as Shares
+from lapbench.attacks.base.quantities import StepCounts as StepCounts
+from lapbench.attacks.base.quantities import Units as Units
+from lapbench.attacks.base.signal import Signal as Signal
+from lapbench.attacks.base.tanh import TanhBox as TanhBox
+from lapbench.attacks.base.target import Target as Target
+from lapbench.datasets.base.node_splits import draw_nodes as draw_nodes
+from lapbench.datasets.base.nodes import node_task as node_task
+from lapbench.datasets.base.nodes import undirected as undirected
+from lapbench.datasets.base.task import Dataset as Dataset
+from lapbench.datasets.base.task import Split as Split
+from lapbench.datasets.base.task import Task as Task
+from lapbench.datasets.base.task import fixed_test_split as fixed_test_split
+from lapbench.datasets.base.validated import validated as validated
+from lapbench.errors import LapbenchError as LapbenchError
+from lapbench.errors import NotApplicableError as NotApplicableError
+from lapbench.methods.base.activations import count_relus as count_relus
+from lapbench.methods.base.activations import observing_relus as observing_relus
+from lapbench.methods.base.backbone import Backbone as Backbone
+from lapbench.methods.base.backbone import Features as Features
+from lapbench.methods.base.backbone import Normalize as Normalize
+from lapbench.methods.base.backbone import image_shape as image_shape
+from lapbench.methods.base.base_set import draw_per_class as draw_per_class
+from lapbench.methods.base.base_set import order_by_class as order_by_class
+from lapbench.methods.base.base_set import parts_with_all_classes as parts_with_all_classes
+from lapbench.methods.base.budget import Budget as Budget
+from lapbench.methods.base.capabilities import HasBaseSet as HasBaseSet
+from lapbench.methods.base.capabilities import HasCheckpointState as HasCheckpointState
+from lapbench.methods.base.capabilities import HasExactGradient as HasExactGradient
+from lapbench.methods.base.capabilities import HasLayers as HasLayers
+from lapbench.methods.base.capabilities import HasNumbers as HasNumbers
+from lapbench.methods.base.capabilities import HoldsOut as HoldsOut
+from lapbench.methods.base.capabilities import Phase as Phase
+from lapbench.methods.base.capabilities import Stage as Stage
+from lapbench.methods.base.capabilities import TrainsInPhases as TrainsInPhases
+from lapbench.methods.base.capabilities import UsesEdges as UsesEdges
+from lapbench.methods.base.capabilities import exchanged as exchanged
+from lapbench.methods.base.method import Head as Head
+from lapbench.methods.base.method import Term as Term
+from lapbench.methods.base.model import GradientKind as GradientKind
+from lapbench.methods.base.model import Model as Model
+from lapbench.methods.base.node_network import InputLayer as InputLayer
+from lapbench.methods.base.node_network import NodeNetwork as NodeNetwork
+from lapbench.methods.base.rounds import alternating_budgets as alternating_budgets
+from lapbench.methods.base.selection import Selection as Selection
+from lapbench.methods.softmax import LinearModel as LinearModel
+from lapbench.methods.softmax import cross_entropy as cross_entropy

@@ -2,16 +2,14 @@
 
 from typing import ClassVar
 
-import numpy as np
-
 from lapbench.datasets.base.source import Source
-from lapbench.datasets.base.task import Dataset, Task
+from lapbench.datasets.base.task import Dataset
 from lapbench.datasets.base.validated import validated
-from lapbench.datasets.files.planetoid import citation_source, citation_task
+from lapbench.datasets.files.planetoid import CitationGraph, citation_source
 
 
 @validated
-class Cora(Dataset):
+class Cora(CitationGraph, Dataset):
     """2,708 papers on machine learning and their citations; downloaded if its files are not there.
 
     Prefer it to compare with what is published: it is the graph that nearly every paper has. It has
@@ -28,27 +26,9 @@ class Cora(Dataset):
     in the user's cache folder. If none is there, torch_geometric downloads them. They are pickles,
     which may run any program when they are read: use only files that you trust.
 
-    Args:
-        largest_component: whether to keep only the nodes of the largest connected component; those
-            of all splits that lie outside are dropped before validation is halved.
-
-    Source: Z. Yang, W. W. Cohen, R. Salakhutdinov, "Revisiting semi-supervised learning with graph
-    embeddings" (Planetoid), ICML 2016, for data and split; Ghanem, Vaiter, Keriven, "Gradient
-    scarcity with bilevel optimization for graph learning", section 6, for V_out.
+    Options and source are those of :class:`~lapbench.datasets.files.planetoid.CitationGraph`.
 
     """
 
-    nodes_only: ClassVar[bool] = True
-
+    graph: ClassVar[str] = "Cora"
     source: ClassVar[Source] = citation_source("Cora")
-
-    largest_component: bool = False
-
-    def load(self, rng: np.random.Generator) -> Task:
-        """Return the task, V_out and validation nodes being drawn by ``rng``.
-
-        Raises:
-            DataError: if files are missing or not those of Cora.
-
-        """
-        return citation_task("Cora", self.largest_component, rng)

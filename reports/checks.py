@@ -23,8 +23,7 @@ CHECKS = {
         "a transfer or black-box attack broke more than all by its own gradient together",
     ),
     "monotone_in_epsilon": CheckText(
-        "whether accuracy falls as ε grows",
-        "a larger ε left more of it right",
+        "whether accuracy falls as ε grows", "a larger ε left more of it right"
     ),
     "monotone_in_steps": CheckText(
         "whether accuracy falls as steps are added",

@@ -89,11 +89,7 @@ def _by_task(
 
 
 def to_latex(
-    table: pd.DataFrame,
-    caption: str,
-    label: str,
-    column: str = "",
-    bold: Sequence[bool] = (),
+    table: pd.DataFrame, caption: str, label: str, column: str = "", bold: Sequence[bool] = ()
 ) -> str:
     r"""Return a table of texts as a LaTeX float as wide as the page, to be put in with ``\input``.
 

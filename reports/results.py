@@ -46,6 +46,15 @@ def finite(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[np.isfinite(pd.to_numeric(rows["value"]))]
 
 
+def panels_of_methods(
+    results: Results, read: Callable[[pd.DataFrame], dict[Any, Any]]
+) -> Iterator[tuple[str, dict[str, dict[Any, Any]]]]:
+    """Yield the title of each panel with what is read of the cells of each method, if anything."""
+    for title, group in panels(results.records.drop_duplicates("key")):
+        methods = group.groupby("method")
+        yield title, {str(method): found for method, rows in methods if (found := read(rows))}
+
+
 def panels(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield title and rows of each task, backbone and kind of training, which share a panel."""
     for names, group in rows.groupby(["task", "backbone", "training"], sort=False):

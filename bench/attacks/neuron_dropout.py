@@ -38,7 +38,6 @@ class NeuronDropout(Attack):
     """
 
     knowledge: ClassVar[Knowledge] = "chance"
-    changes_model: ClassVar[bool] = True
 
     shares: Shares = Field(default_factory=lambda: [0.25, 0.4])
     draws: Count = 10

@@ -40,7 +40,6 @@ class RandomEdges(Attack):
     """
 
     knowledge: ClassVar[Knowledge] = "chance"
-    changes_model: ClassVar[bool] = True
 
     kind: Literal["insertion", "deletion"]
     shares: Shares = Field(default_factory=lambda: [0.05, 0.1, 0.25])

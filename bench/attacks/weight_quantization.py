@@ -47,7 +47,6 @@ class WeightQuantization(Attack):
     """
 
     knowledge: ClassVar[Knowledge] = "chance"
-    changes_model: ClassVar[bool] = True
 
     bits: Bits = Field(default_factory=lambda: [5])
 

@@ -9,8 +9,7 @@ from pydantic import TypeAdapter
 
 from lapbench.results.folder import RecordError, ResultsFolder
 from lapbench.results.provenance import provenance
-from lapbench.results.records import Record
-from lapbench.results.text import indented
+from lapbench.results.records import Record, indented
 from lapbench.suite.cells import Cell
 
 

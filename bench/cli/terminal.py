@@ -5,12 +5,21 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from lapbench.reporting.summary import Report
 from lapbench.reports.leaderboard import further_numbers, readable
 from lapbench.reports.published import readable_published
+from lapbench.reports.report import Report
 from lapbench.reports.statistics.tests import is_marked
 
-_WIDE = 1000
+WIDE = 1000
+"""Columns of a file or a pipe, in which nothing is to be wrapped."""
+
+
+def wide_console() -> Console:
+    """Return the console on standard output; in a file or a pipe nothing is wrapped."""
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = WIDE
+    return console
 
 
 def print_report(report: Report) -> None:
@@ -19,9 +28,7 @@ def print_report(report: Report) -> None:
     Task, backbone and training stand in the title where all rows share them. In a file or a pipe
     nothing is wrapped.
     """
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = _WIDE
+    console = wide_console()
     board = readable(report.board, report.published).map(_plain)
     shared = [name for name in ("task", "backbone", "training") if board[name].nunique() == 1]
     about = ", ".join(f"{name} {board[name].iloc[0]}" for name in shared)

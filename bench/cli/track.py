@@ -56,7 +56,7 @@ def compare(
       lapbench compare monday tuesday --fail-on accuracy:-1pt --fail-on step_ratio:50%
     """  # noqa: D301 - click takes the character for "keep these lines".
     with explained_errors():
-        from lapbench.cli.terminal_regression import append_markdown, print_comparison
+        from lapbench.cli.terminal_tracking import append_markdown, print_comparison
         from lapbench.tracking.regression import compare as compare_runs
 
         found = compare_runs(baseline, results, fail_on)
@@ -96,7 +96,7 @@ def history(folder: Path, output: Path | None, metrics: str | None) -> None:
       lapbench history past --metrics accuracy,step_ratio --output figures
     """  # noqa: D301
     with explained_errors():
-        from lapbench.cli.terminal_history import print_history
+        from lapbench.cli.terminal_tracking import print_history
         from lapbench.tracking.history import write_history
 
         print_history(write_history(folder, output, names(metrics)))

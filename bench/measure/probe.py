@@ -13,12 +13,7 @@ from lapbench.methods.base.capabilities import Phase, phases_of, start_epoch, st
 from lapbench.methods.base.model import Model
 from lapbench.suite.cells import Cell
 from lapbench.training.batches import make_batches
-from lapbench.training.steps import (
-    make_optimizer,
-    only_trainable,
-    take_step,
-    training_loss,
-)
+from lapbench.training.steps import make_optimizer, only_trainable, take_step, training_loss
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,14 +10,11 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from lapbench.reporting.summary import Report
-from lapbench.reports.colors import method_colors
 from lapbench.reports.page import page
-from lapbench.reports.statistics.comparisons import readable_comparisons
+from lapbench.reports.report import Report
 from lapbench.results.collect import Collected
 from lapbench.results.provenance import commit
-from lapbench.results.records import Record
-from lapbench.results.text import indented
+from lapbench.results.records import Record, indented
 from lapbench.suite.cells import Cell
 from lapbench.suite.names import name_cells
 from lapbench.suite.plan import PlannedCell
@@ -37,24 +34,12 @@ def make_page(found: Collected, report: Report, figures: Sequence[page.Figure]) 
 
     """
     return page.Page(
-        title=report.title,
+        **vars(report),
         commands=[_command(*folder) for folder in found.folders],
         generator=f"lapbench {version('lapbench')}, commit {_in_words(commit())}",
         cells=list(_cells(found)),
         origins=_origins(found),
-        board=report.board,
-        robustness=report.robustness,
-        flags=report.flags,
-        headline=report.headline,
-        verdicts=report.verdicts,
-        published=report.published,
-        comparisons=readable_comparisons(report.comparisons),
-        statistics=report.statistics,
-        conditions=report.conditions,
-        unfinished=report.unfinished,
-        inapplicable=report.inapplicable,
         figures=list(figures),
-        colors=method_colors(report.records["method"].unique()),
     )
 
 

@@ -9,16 +9,13 @@ import pandas as pd
 from lapbench import discovery
 from lapbench.errors import LapbenchError
 from lapbench.reporting.page_data import make_page
-from lapbench.reporting.summary import Report, summarise
+from lapbench.reporting.summary import summarise
 from lapbench.reports.about import alternative, needs, title
 from lapbench.reports.latex import leaderboard_latex, robustness_latex
-from lapbench.reports.leaderboard import (
-    further_numbers,
-    to_csv,
-    to_markdown,
-)
+from lapbench.reports.leaderboard import further_numbers, to_csv, to_markdown
 from lapbench.reports.page.page import Figure, render
 from lapbench.reports.published import readable_published
+from lapbench.reports.report import Report
 from lapbench.reports.results import Results
 from lapbench.reports.robustness import each_attack
 from lapbench.reports.statistics.comparisons import readable_comparisons

@@ -1,7 +1,8 @@
 """Records: one JSON file for every cell, written whole or not at all."""
 
+import json
 from dataclasses import field
-from typing import Literal
+from typing import Any, Literal
 
 from lapbench.datasets.base.validated import validated
 from lapbench.measure.timing import Timing
@@ -71,3 +72,14 @@ class Record:
     def failed_attacks(self) -> list[AttackRun]:
         """Return the attacks on the trained model that failed."""
         return [attack for attack in self.attacks if attack.status == "failed"]
+
+
+def indented(content: Any, depth: int = 1) -> str:
+    """Return nested tables as indented lines."""
+    lines = []
+    for name, value in content.items():
+        if isinstance(value, dict) and value:
+            lines += [f"{'  ' * depth}{name}:", indented(value, depth + 1)]
+        else:
+            lines.append(f"{'  ' * depth}{name}: {json.dumps(value, ensure_ascii=False)}")
+    return "\n".join(lines)

@@ -94,36 +94,25 @@ def tidy_flags(plan: Plan, records: Mapping[str, Record]) -> pd.DataFrame:
 
 def _numbers(record: Record) -> Iterable[dict[str, Any]]:
     yield from map(vars, record.metrics)
-    if record.timing and record.timing.step_seconds:
-        for metric, value in _typical(record.timing):
-            count = len(record.timing.step_seconds)
-            yield {"metric": metric, "split": "train", "value": value, "count": count}
-    if record.timing:
-        for metric, value in _memory(record.timing):
-            yield {"metric": metric, "split": "train", "value": value, "count": 1}
-        for stage, seconds in record.timing.stages.items():
-            yield {
-                "metric": f"stage: {stage}",
-                "split": "train",
-                "value": median(seconds),
-                "count": record.timing.training_samples,
-            }
-            if softmax := record.timing.softmax_pass_seconds:
-                ratios = [own / other for own, other in zip(seconds, softmax, strict=True)]
-                yield {
-                    "metric": f"stage_ratio: {stage}",
-                    "split": "train",
-                    "value": median(ratios),
-                    "count": len(ratios),
-                }
-        for attack, spent in record.timing.attacks.items():
-            yield {
-                "metric": "attack_seconds",
-                "split": "",
-                "value": spent,
-                "count": 1,
-                "attack": attack,
-            }
+    timing = record.timing
+    if timing is None:
+        return
+    if timing.step_seconds:
+        for metric, value in _typical(timing):
+            yield _number(metric, value, len(timing.step_seconds))
+    for metric, value in _memory(timing):
+        yield _number(metric, value, 1)
+    for stage, seconds in timing.stages.items():
+        yield _number(f"stage: {stage}", median(seconds), timing.training_samples)
+        if softmax := timing.softmax_pass_seconds:
+            ratios = [own / other for own, other in zip(seconds, softmax, strict=True)]
+            yield _number(f"stage_ratio: {stage}", median(ratios), len(ratios))
+    for attack, spent in timing.attacks.items():
+        yield _number("attack_seconds", spent, 1, split="") | {"attack": attack}
+
+
+def _number(metric: str, value: float, count: int, split: str = "train") -> dict[str, Any]:
+    return {"metric": metric, "split": split, "value": value, "count": count}
 
 
 def _typical(timing: Timing) -> Iterable[tuple[str, float]]:

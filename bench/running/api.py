@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from lapbench.reporting.report import write_report
-from lapbench.reporting.summary import Report
+from lapbench.reports.report import Report
 from lapbench.results.folder import DamagedRecordError, ResultsFolder
 from lapbench.running.backends import Backend, run_cells
 from lapbench.running.progress import Progress

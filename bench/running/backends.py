@@ -74,10 +74,7 @@ class Backend:
 
 
 def run_cells(
-    cells: Sequence[PlannedCell],
-    folder: ResultsFolder,
-    progress: Progress,
-    backend: Backend,
+    cells: Sequence[PlannedCell], folder: ResultsFolder, progress: Progress, backend: Backend
 ) -> None:
     """Run cells in their order, storing each as soon as it is finished.
 

@@ -95,12 +95,7 @@ def run_steps(
 
 
 def _train(
-    cell: Cell,
-    task: Task,
-    model: Model,
-    log: TrainingLog,
-    checkpoints: Checkpoints,
-    events: Events,
+    cell: Cell, task: Task, model: Model, log: TrainingLog, checkpoints: Checkpoints, events: Events
 ) -> None:
     """Train a model, from its checkpoint on if it has one."""
     saved = checkpoints.read()

@@ -38,7 +38,6 @@ def make_plan(suite: Suite, device: str = "cpu", precision: Precision = "float32
             task = cell.load_task()
             known[data] = data_hash(task), task.bounds
         digest, bounds = known[data]
-        _check_epsilon(cell, bounds)
         _check_radii(cell, bounds)
         hashed.append((cell, digest, task_entry.label, entry.label))
     cells = [cell for cell, *_ in hashed]
@@ -103,31 +102,23 @@ def _check_names(suite: str, cells: list[PlannedCell]) -> None:
             )
 
 
-def _check_epsilon(cell: Cell, bounds: Bounds) -> None:
-    in_input_units = cell.pgd and cell.pgd.units == "input"
-    if cell.pgd and in_input_units and bounds and cell.pgd.epsilon > bounds[1] - bounds[0]:
-        raise SelectionError(
-            f"pgd.epsilon: received {cell.pgd.epsilon:g}; inputs of {cell.dataset.name} are in "
-            f"{bounds}, and accepted is at most their range (8/255 is 0.0314)"
-        )
-
-
 def _check_radii(cell: Cell, bounds: Bounds) -> None:
     """Refuse an ε, in units of the input, that is beyond the range of the inputs."""
-    if cell.robustness is None or not bounds:
+    if not bounds:
         return
-    about = cell.robustness
-    found = [("robustness.epsilon", about.norm, about.units, about.epsilon or 0)]
-    for planned in about.attacks:
-        attack = planned.create()
-        if isinstance(attack, BallAttack):
-            place = f"epsilons of attack {planned.label}"
-            found.append((place, attack.norm, attack.units, attack.epsilons[-1]))
+    found = [("pgd.epsilon", "linf", cell.pgd.units, cell.pgd.epsilon)] if cell.pgd else []
+    if about := cell.robustness:
+        found.append(("robustness.epsilon", about.norm, about.units, about.epsilon or 0))
+        for planned in about.attacks:
+            attack = planned.create()
+            if isinstance(attack, BallAttack):
+                place = f"epsilons of attack {planned.label}"
+                found.append((place, attack.norm, attack.units, attack.epsilons[-1]))
     for place, norm, units, epsilon in found:
         if (norm, units) == ("linf", "input") and epsilon > bounds[1] - bounds[0]:
             raise SelectionError(
                 f"{place}: received {epsilon:g}; inputs of {cell.dataset.name} are in {bounds}, "
-                "and accepted is at most their range, which is no bound at all"
+                "and accepted is at most their range (8/255 is 0.0314)"
             )
 
 

@@ -54,14 +54,7 @@ def _needs(cell: Cell) -> list[str]:
 def _setting(cell: Cell) -> str:
     """Return what a cell and its source have in common."""
     return repr(
-        (
-            cell.dataset,
-            cell.backbone,
-            cell.labeled,
-            cell.training,
-            cell.repetition,
-            cell.device,
-        )
+        (cell.dataset, cell.backbone, cell.labeled, cell.training, cell.repetition, cell.device)
     )
 
 

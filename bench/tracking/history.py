@@ -51,25 +51,6 @@ class History:
     files: list[Path]
 
 
-def load_history(folder: str | Path) -> pd.DataFrame:
-    """Return all numbers of past runs of a suite, one row a number.
-
-    The columns are those of ``lapbench.load_records``, then ``run`` (the folder), and of the
-    earliest record in it ``commit``, ``started`` and the version of ``lapbench``; ``processor`` and
-    ``torch`` are of all its records, and ``data`` is a hash of the cell's data and split. Runs
-    follow one another by ``started``.
-
-    Args:
-        folder: with results folders of runs of one suite, at any depth; folders that cannot be read
-            are left out.
-
-    Raises:
-        HistoryError: if there is no run, or if there are runs of several suites.
-
-    """
-    return _load(Path(folder))[0]
-
-
 def write_history(
     folder: str | Path, output: str | Path | None = None, metrics: str | Sequence[str] = ()
 ) -> History:
@@ -88,7 +69,7 @@ def write_history(
     """
     wanted = [metrics] if isinstance(metrics, str) else list(metrics)
     _check_metrics(wanted)
-    records, notes = _load(Path(folder))
+    records, notes = load_history(Path(folder))
     tables = {metric: points(records, metric) for metric in wanted or QUANTITIES}
     if empty := [metric for metric in wanted if tables[metric].empty]:
         raise HistoryError(f"no run in {folder} has {', '.join(empty)}; leave out --metrics")
@@ -126,8 +107,22 @@ def _check_metrics(names: Sequence[str]) -> None:
             )
 
 
-def _load(folder: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Return the frame of all runs, and a note on everything that cannot be read."""
+def load_history(folder: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Return all numbers of past runs of a suite, and a note on everything that cannot be read.
+
+    The columns are those of ``lapbench.load_records``, then ``run`` (the folder), and of the
+    earliest record in it ``commit``, ``started`` and the version of ``lapbench``; ``processor`` and
+    ``torch`` are of all its records, and ``data`` is a hash of the cell's data and split. Runs
+    follow one another by ``started``.
+
+    Args:
+        folder: with results folders of runs of one suite, at any depth; folders that cannot be read
+            are left out.
+
+    Raises:
+        HistoryError: if there is no run, or if there are runs of several suites.
+
+    """
     frames, notes = [], []
     for plan in sorted(folder.rglob("plan.json")):
         name = plan.parent.relative_to(folder).as_posix()

@@ -15,13 +15,7 @@ from lapbench.training.batches import make_batches
 from lapbench.training.events import UNOBSERVED, Epoch, TrainingObserver
 from lapbench.training.metrics import accuracy, of_known_class, predict
 from lapbench.training.state import State, restore_model, training_state
-from lapbench.training.steps import (
-    DivergedError,
-    Recipe,
-    make_optimizer,
-    only_trainable,
-    take_step,
-)
+from lapbench.training.steps import DivergedError, Recipe, make_optimizer, only_trainable, take_step
 
 
 def train(

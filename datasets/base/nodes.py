@@ -29,13 +29,7 @@ def undirected(edges: Tensor, num_nodes: int) -> Tensor:
     return unique
 
 
-def node_task(
-    name: str,
-    x: Tensor,
-    y: Tensor,
-    edge_index: Tensor,
-    rows: dict[str, Tensor],
-) -> Task:
+def node_task(name: str, x: Tensor, y: Tensor, edge_index: Tensor, rows: dict[str, Tensor]) -> Task:
     """Return the task of classifying the nodes of a graph.
 
     Args:

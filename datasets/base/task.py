@@ -185,10 +185,7 @@ def fixed_test_split(
         np.arange(len(y)), test_size=test, stratify=y.numpy(), random_state=0
     )
     train_rows, validation_rows = train_test_split(
-        rest,
-        test_size=validation,
-        stratify=y[rest].numpy(),
-        random_state=int(rng.integers(2**31)),
+        rest, test_size=validation, stratify=y[rest].numpy(), random_state=int(rng.integers(2**31))
     )
     return Task(
         name,

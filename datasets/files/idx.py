@@ -7,11 +7,7 @@ from lapbench.datasets.files.images import Bytes, Images
 
 
 def idx_source(
-    name: str,
-    folder: str,
-    terms: str,
-    mirrors: tuple[str, ...],
-    hashes: dict[str, tuple[str, str]],
+    name: str, folder: str, terms: str, mirrors: tuple[str, ...], hashes: dict[str, tuple[str, str]]
 ) -> Source:
     """Return the source of a data set whose files are in the idx format, each gzipped by itself.
 

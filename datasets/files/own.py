@@ -32,11 +32,7 @@ class Arrays(NamedTuple):
 
 
 def own_task(
-    name: str,
-    arrays: Arrays,
-    validation: int,
-    train_size: int | None,
-    rng: np.random.Generator,
+    name: str, arrays: Arrays, validation: int, train_size: int | None, rng: np.random.Generator
 ) -> Task:
     """Return the task of a user's arrays, as :class:`lapbench.datasets.npz.Npz` describes it.
 

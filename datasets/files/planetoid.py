@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -15,7 +15,8 @@ from torch import Tensor
 
 from lapbench.datasets.base.nodes import node_task, undirected
 from lapbench.datasets.base.source import File, Source
-from lapbench.datasets.base.task import Task
+from lapbench.datasets.base.task import Dataset, Task
+from lapbench.datasets.base.validated import validated
 from lapbench.datasets.files.files import (
     DataError,
     MissingDataError,
@@ -49,8 +50,41 @@ def citation_source(name: str) -> Source:
     return Source(name.lower(), "Z. Yang, W. W. Cohen, R. Salakhutdinov; MIT", others=tuple(files))
 
 
+@validated
+class CitationGraph(Dataset):
+    """A citation graph with the published split, of which the validation nodes are halved.
+
+    Attributes:
+        source: its files, which torch_geometric downloads if none is there.
+        graph: its name in them.
+
+    Args:
+        largest_component: whether to keep only the nodes of the largest connected component; those
+            of all splits that lie outside are dropped before validation is halved.
+
+    Source: Z. Yang, W. W. Cohen, R. Salakhutdinov, "Revisiting semi-supervised learning with graph
+    embeddings" (Planetoid), ICML 2016, for data and split; Ghanem, Vaiter, Keriven, "Gradient
+    scarcity with bilevel optimization for graph learning", section 6, for V_out.
+
+    """
+
+    nodes_only: ClassVar[bool] = True
+    graph: ClassVar[str]
+
+    largest_component: bool = False
+
+    def load(self, rng: np.random.Generator) -> Task:
+        """Return the task, V_out and validation nodes being drawn by ``rng``.
+
+        Raises:
+            DataError: if files are missing or not those of the graph.
+
+        """
+        return citation_task(self.graph, self.largest_component, rng)
+
+
 def citation_task(name: str, largest_component: bool, rng: np.random.Generator) -> Task:
-    """Return the task of a graph with the published split, as :class:`Cora` describes it.
+    """Return the task of a graph with the published split, as ``cora`` describes it.
 
     Args:
         name: "Cora", "CiteSeer" or "PubMed".

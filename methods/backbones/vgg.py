@@ -9,12 +9,7 @@ from lapbench.datasets.base.validated import validated
 from lapbench.methods.base.backbone import Backbone, Features, Normalize, image_shape
 
 _WIDTHS = (64, 128, 256, 512, 512)
-_CONVOLUTIONS = {
-    11: (1, 1, 2, 2, 2),
-    13: (2, 2, 2, 2, 2),
-    16: (2, 2, 3, 3, 3),
-    19: (2, 2, 4, 4, 4),
-}
+_CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 
 
 @validated

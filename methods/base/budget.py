@@ -6,13 +6,7 @@ from math import cos, pi
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import (
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
+from pydantic import ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic.dataclasses import dataclass
 
 from lapbench.datasets.base.validated import validated

@@ -10,8 +10,7 @@ from torch.nn import functional
 
 from lapbench.methods.base.capabilities import Stage
 from lapbench.methods.graph import (
-    Equation,
-    Kernel,
+    GraphLearningLayer,
     Status,
     nearest_neighbors,
     similarity_graph,
@@ -34,9 +33,9 @@ class StagedPass:
         self.labels = functional.one_hot(y[self.labeled], num_classes).to(features.dtype)
         self.unlabeled_y = y.index_fill(0, self.labeled, -1)
 
-    def stages(self, k: int, kernel: Kernel, equation: Equation, loss: Loss) -> dict[str, Stage]:
+    def stages(self, layer: GraphLearningLayer, loss: Loss) -> dict[str, Stage]:
         """Return the stages by name, in their order; ``features.grad`` is what they end with."""
-        self.k, self.kernel, self.equation, self.loss = k, kernel, equation, loss
+        self.layer, self.loss = layer, loss
         return {
             "neighbours": self.find_neighbors,
             "graph": self.build_graph,
@@ -47,16 +46,16 @@ class StagedPass:
 
     def find_neighbors(self) -> None:
         """Search the neighbours."""
-        self.neighbors = nearest_neighbors(self.kernel.embed(self.features), self.k)
+        self.neighbors = nearest_neighbors(self.layer.kernel.embed(self.features), self.layer.k)
 
     def build_graph(self) -> None:
         """Join them, with weights."""
-        symmetrize: Literal["max"] | None = None if self.equation.directed else "max"
-        self.graph = similarity_graph(self.features, self.neighbors, self.kernel, symmetrize)
+        symmetrize: Literal["max"] | None = None if self.layer.equation.directed else "max"
+        self.graph = similarity_graph(self.features, self.neighbors, self.layer.kernel, symmetrize)
 
     def solve(self) -> dict[str, float]:
         """Solve the equation, and return the iterations that it took."""
-        solution = solve_graph_equation(self.graph, self.labels, self.labeled, self.equation)
+        solution = solve_graph_equation(self.graph, self.labels, self.labeled, self.layer.equation)
         if solution.status is not Status.CONVERGED:
             warnings.warn(f"graph equation {solution.status.value}", RuntimeWarning, stacklevel=2)
         self.values = solution.values

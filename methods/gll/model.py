@@ -105,10 +105,7 @@ class GLLModel(Model, TrainsInPhases, HoldsOut, HasBaseSet, HasCheckpointState, 
         if share in (0, 1) or budget.epochs == 0:
             return [Phase("softmax" if share else "gll", budget, list(self.parameters()))]
         ((first, second),) = alternating_budgets(budget, 1, 1 - share)
-        return [
-            Phase("softmax", first, list(self.parameters())),
-            Phase("gll", second, backbone),
-        ]
+        return [Phase("softmax", first, list(self.parameters())), Phase("gll", second, backbone)]
 
     def start_phase(self, phase: Phase) -> None:
         self.classifier = "softmax" if phase.name == "softmax" else "gll"
@@ -195,8 +192,7 @@ class GLLModel(Model, TrainsInPhases, HoldsOut, HasBaseSet, HasCheckpointState, 
         with torch.no_grad():
             features = self.features(task.train.x)
         staged = StagedPass(features, task.train.y, self.num_classes)
-        layer = self.layer
-        return staged.stages(layer.k, layer.kernel, layer.equation, value_loss)
+        return staged.stages(self.layer, value_loss)
 
     def checkpoint_state(self) -> dict[str, Any]:
         return {"base_rows": self.base_rows}

@@ -227,8 +227,7 @@ class WNLLModel(
         with torch.no_grad():
             features = self.features(task.train.x)
         staged = StagedPass(features, task.train.y, self.num_classes)
-        layer = self.interpolation
-        return staged.stages(layer.k, layer.kernel, layer.equation, cross_entropy)
+        return staged.stages(self.interpolation, cross_entropy)
 
     def checkpoint_state(self) -> dict[str, Any]:
         return {"template_half": self.template_half}

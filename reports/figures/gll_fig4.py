@@ -5,6 +5,7 @@ stores the curves `gll_loss` and `gll_validation_accuracy`, such as `lapbench ru
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 
@@ -16,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from lapbench.reports.figures.base.layout import entry, heading, sheet
-from lapbench.reports.results import Results, panels
+from lapbench.reports.results import Results, panels_of_methods
 
 STYLES = {
     "": ("-", "o", "its own"),
@@ -73,13 +74,7 @@ def mean_over_repetitions(curves: Sequence[Sequence[float | None]]) -> np.ndarra
 
 def _rows(results: Results) -> Iterator[tuple[str, Means]]:
     """Yield title and curves of each method where some method has a GLL curve."""
-    cells = results.records.drop_duplicates("key")
-    for title, group in panels(cells):
-        means = {
-            str(method): found
-            for method, rows in group.groupby("method")
-            if (found := _means(results, rows))
-        }
+    for title, means in panels_of_methods(results, partial(_means, results)):
         if any(name.startswith("gll_") for curves in means.values() for name in curves):
             yield title, means
 

@@ -6,6 +6,7 @@ Needs: any suite with `smoothness_powers = [1, 2]`, or other powers, under `[eva
 
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from lapbench.reports.colors import Styles
 from lapbench.reports.figures.base.attacked import method_entries, method_styles
 from lapbench.reports.figures.base.layout import heading, sheet
-from lapbench.reports.results import Results, panels
+from lapbench.reports.results import Results, panels_of_methods
 
 PREFIX = "smoothness_"
 COLUMNS = 3
@@ -63,13 +64,7 @@ def mean_over_batches(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def _rows(results: Results) -> Iterator[tuple[str, Curves]]:
     """Yield title and curves: of each method and power, an array (repetitions, layers)."""
-    cells = results.records.drop_duplicates("key")
-    for title, group in panels(cells):
-        curves = {
-            str(method): found
-            for method, rows in group.groupby("method")
-            if (found := _by_power(results, rows))
-        }
+    for title, curves in panels_of_methods(results, partial(_by_power, results)):
         if curves:
             yield title, curves
 

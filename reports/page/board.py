@@ -9,6 +9,7 @@ import pandas as pd
 
 from lapbench.reports.leaderboard import readable
 from lapbench.reports.page.tables import Entries, Entry, Table, make_table
+from lapbench.reports.report import Report
 from lapbench.reports.robustness import ACCURACY, ROW, percent
 from lapbench.reports.statistics.tests import is_marked
 
@@ -42,33 +43,23 @@ class Statuses:
     unfinished: str
 
 
-def leaderboards(
-    board: pd.DataFrame,
-    published: pd.DataFrame,
-    headline: pd.DataFrame,
-    robustness: pd.DataFrame,
-    flags: pd.DataFrame,
-    cells: Mapping[Names, Statuses],
-) -> Iterator[Table]:
+def leaderboards(report: Report, cells: Mapping[Names, Statuses]) -> Iterator[Table]:
     """Yield the leaderboard of each task, backbone and training: methods compare within these.
 
     Args:
-        board: of :func:`lapbench.reports.leaderboard.leaderboard`.
-        published: numbers of papers, in the columns of :mod:`lapbench.reports.published`.
-        headline: of :func:`lapbench.reports.robustness.headline`.
-        robustness: of :func:`lapbench.reports.robustness.robustness`.
-        flags: as that of the headline takes them.
+        report: its board, with what attacks and papers say.
         cells: of each row of the board.
 
     """
+    board, headline, robustness = report.board, report.headline, report.robustness
     if board.empty:
         return
     for (task, *_), part in board.groupby(["task", "backbone", "training"], sort=False):
-        worst = _worst(headline[headline["task"] == task], flags) if len(headline) else {}
+        worst = _worst(headline[headline["task"] == task], report.flags) if len(headline) else {}
         noise = _noise(robustness[robustness["task"] == task])
         bars = _bars(part)
         rows, statuses = [], []
-        for row in readable(part, published).to_dict("records"):
+        for row in readable(part, report.published).to_dict("records"):
             names = tuple(str(row[name]) for name in ROW)
             entries = {name: Entry(str(text)) for name, text in row.items()}
             entries |= worst.get(names, _dashes(worst)) | noise.get(names, _dashes(noise))

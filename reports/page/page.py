@@ -9,15 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import pandas as pd
-
+from lapbench.reports.colors import method_colors
 from lapbench.reports.leaderboard import further_numbers
 from lapbench.reports.page.board import Names, Statuses, leaderboards
 from lapbench.reports.page.checks import checks_evidence, checks_overview
 from lapbench.reports.page.html import fill_template, inline, shorten
 from lapbench.reports.page.tables import Column, table_of_texts
 from lapbench.reports.published import readable_published
+from lapbench.reports.report import Report
 from lapbench.reports.robustness import each_attack
+from lapbench.reports.statistics.comparisons import readable_comparisons
 
 _SUMMARY = 160
 _CELL_COLUMNS = {
@@ -94,49 +95,29 @@ class PageCell:
     details: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, eq=False)
-class Page:
-    """All that the page shows, as plain data and tables.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Page(Report):
+    """All that the page shows: a report, and what it is on, as plain data.
 
     Attributes:
-        title: of the report.
         commands: what runs the cells that are missing.
         generator: what made the page, with version and commit.
         cells: all planned cells.
         origins: what made those that have a record.
-        board: of :func:`lapbench.reports.leaderboard.leaderboard`.
-        robustness: of :func:`lapbench.reports.robustness.robustness`.
-        flags: one row a cell and check, as :func:`lapbench.reports.robustness.headline` takes them.
-        headline: of that function.
-        verdicts: paragraphs on robustness.
-        published: of :func:`lapbench.reports.published.beside_measured`.
-        comparisons: a table of texts.
-        statistics, conditions: sentences.
-        unfinished: a line for every cell or attack without a result that it should have.
-        inapplicable: a line for every attack that does not apply to a method.
         figures: in the order of the page.
-        colors: of the methods, as #rrggbb.
 
     """
 
-    title: str
     commands: list[str]
     generator: str
     cells: list[PageCell]
     origins: list[Origin]
-    board: pd.DataFrame
-    robustness: pd.DataFrame
-    flags: pd.DataFrame
-    headline: pd.DataFrame
-    verdicts: list[str]
-    published: pd.DataFrame
-    comparisons: pd.DataFrame
-    statistics: list[str]
-    conditions: list[str]
-    unfinished: list[str]
-    inapplicable: list[str]
     figures: list[Figure]
-    colors: dict[str, str]
+
+    @property
+    def colors(self) -> dict[str, str]:
+        """Of the methods, as #rrggbb."""
+        return method_colors(self.records["method"].unique())
 
 
 def render(page: Page) -> str:
@@ -170,18 +151,16 @@ def _sections(page: Page) -> dict[str, str]:
 def _tables(page: Page) -> dict[str, Any]:
     rows = _statuses(page.cells)
     return {
-        "leaderboards": list(
-            leaderboards(
-                page.board, page.published, page.headline, page.robustness, page.flags, rows
-            )
-        ),
+        "leaderboards": list(leaderboards(page, rows)),
         "further": table_of_texts("Numbers of single methods", further_numbers(page.board)),
         "headline": table_of_texts("Worst case over all attacks", page.headline),
         "overview": checks_overview(page.flags),
         "evidence": checks_evidence(page.flags),
         "attacks": table_of_texts("Accuracy under each attack", each_attack(page.robustness)),
         "published": table_of_texts("Published and measured", readable_published(page.published)),
-        "comparisons": table_of_texts("Comparisons with the best", page.comparisons),
+        "comparisons": table_of_texts(
+            "Comparisons with the best", readable_comparisons(page.comparisons)
+        ),
     }
 
 

@@ -74,16 +74,10 @@ KINDS = {
         why="the first step of training has another length: learning rate, optimiser or gradient",
     ),
     "step_ratio": Kind(
-        "ranks",
-        -1,
-        share=0.5,
-        why="a training step takes {factor} times as long beside softmax",
+        "ranks", -1, share=0.5, why="a training step takes {factor} times as long beside softmax"
     ),
     "stage_ratio": Kind(
-        "ranks",
-        -1,
-        share=0.5,
-        why="the stage {stage} takes {factor} times as long beside softmax",
+        "ranks", -1, share=0.5, why="the stage {stage} takes {factor} times as long beside softmax"
     ),
 }
 """By the metric, its stage left out. Of equal code, data and seeds, memory, and what is known of a

@@ -6,15 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from attack_table import (
-    NEEDS_BOUNDS,
-    attack,
-    batch_of,
-    candidates,
-    linear_target,
-    right,
-    target_of,
-)
+from attack_table import NEEDS_BOUNDS, attack, batch_of, candidates, linear_target, right, target_of
 from pydantic import ValidationError
 from table import create
 
@@ -98,13 +90,7 @@ class TestCarliniWagner:
 
 
 def by_hand(
-    model: Any,
-    x: Array,
-    c: float,
-    steps: int,
-    on: str,
-    scale: Array,
-    bounds: tuple[float, float],
+    model: Any, x: Array, c: float, steps: int, on: str, scale: Array, bounds: tuple[float, float]
 ) -> Array:
     """Adam on w for one input: the objective's derivative is written out."""
     weights, shift = model.linear.weight.numpy(), model.linear.bias.numpy()

@@ -179,13 +179,7 @@ def test_zero_gradient_is_no_step(norm: Norm, dtype: torch.dtype):
     assert step.tolist() == [[0.0] * 4, [0.0, 0.0, -0.5, 0.0]]
 
 
-@pytest.mark.parametrize(
-    "norm",
-    [
-        "linf",
-        "l2",
-    ],
-)
+@pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_tiny_gradient_is_a_whole_step(norm: Norm):
     """A confident model has gradients of 1e-25, whose squares float32 does not hold."""
     around = ball(norm, None, False, torch.float32, (4,), samples=1)

@@ -1,21 +1,28 @@
 """Bounds of all values inside a network hold."""
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
 import pytest
 from relu_networks import flat, grid, random_layers, sampled, trained, values_inside
 
-from lapbench.attacks.verifier.affine import affine_layers, logits
-from lapbench.attacks.verifier.bounds import (
-    Box,
-    crown_bounds,
-    input_box,
-    interval_bounds,
-    margin_bounds,
-)
+from lapbench.attacks.verifier.affine import AffineLayer, affine_layers, logits
+from lapbench.attacks.verifier.bounds import Box, crown_bounds, input_box, margin_bounds
 
 UNIT = (0.0, 1.0)
+
+
+def interval_bounds(layers: Sequence[AffineLayer], box: Box) -> list[Box]:
+    """Bounds of the values of every layer by interval arithmetic, end by end."""
+    found: list[Box] = []
+    for layer in layers:
+        low, high = (np.maximum(end, 0) if found else end for end in (box.low, box.high))
+        weight = layer.weight.toarray()
+        up, down = np.maximum(weight, 0), np.minimum(weight, 0)
+        ends = up @ low + down @ high + layer.bias, up @ high + down @ low + layer.bias
+        found.append(box := Box(*ends))
+    return found
 
 
 class TestBounds:

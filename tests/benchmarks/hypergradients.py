@@ -13,7 +13,6 @@ import torch
 from benchmarks.peak_memory import memory, start
 from table import small_cell
 
-from lapbench.methods.bilevel.diagnostics import hypergradient
 from lapbench.suite.components import Component
 
 STEPS = 500
@@ -31,7 +30,7 @@ def cora_hypergradient(kind: str, steps: int = STEPS) -> Callable[[], torch.Tens
 
     def find() -> torch.Tensor:
         model.load_state_dict(initial)
-        return hypergradient(model, model.head)
+        return model.hypergradient(model.head)
 
     initial = {name: value.clone() for name, value in model.state_dict().items()}
     return find

@@ -27,7 +27,7 @@ def peak(kind: str) -> float:
     """Megabytes of one hypergradient, in a process of its own."""
     output = subprocess.run(
         [sys.executable, "-m", "benchmarks.hypergradients", kind],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": "helpers"},
         cwd=Path(__file__).parent.parent,
         check=True,
         capture_output=True,

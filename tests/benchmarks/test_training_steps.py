@@ -56,11 +56,7 @@ def training_step(name: str, **options: Any) -> Callable[[], float]:
     ids=[f"{name} {variant}".strip() for name, variant, _ in CASES],
 )
 def test_cost_of_a_step(
-    benchmark: BenchmarkFixture,
-    record: Recorder,
-    name: str,
-    variant: str,
-    options: dict[str, Any],
+    benchmark: BenchmarkFixture, record: Recorder, name: str, variant: str, options: dict[str, Any]
 ):
     step, softmax = training_step(name, **options), training_step("softmax")
     turns = in_turn(benchmark, step, softmax, ROUNDS, warm_up=WARM_UP)

@@ -24,11 +24,7 @@ from graph_table import (
 from oracles import component_means, dense_components, finite_differences, relative_error
 from torch import Tensor
 
-from lapbench.methods.graph import (
-    SimilarityGraph,
-    Status,
-    solve_graph_equation,
-)
+from lapbench.methods.graph import SimilarityGraph, Status, solve_graph_equation
 
 ALL = [Case(*cell) for cell in product(EQUATIONS, KERNELS, LABELED, TOLERANCES)]
 OF_ONE_KERNEL = [case for case in ALL if case.kernel == "self-tuning"]
@@ -174,9 +170,7 @@ def assert_gradient(objective: Objective, at: Tensor, tolerance: float, step: fl
     point = at.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(objective(point), point)
     expected = finite_differences(
-        lambda move: objective(at + (directions @ move).view_as(at)),
-        at.new_zeros(DIRECTIONS),
-        step,
+        lambda move: objective(at + (directions @ move).view_as(at)), at.new_zeros(DIRECTIONS), step
     )
     assert relative_error(directions.T @ gradient.view(-1), expected) <= tolerance
 

@@ -22,11 +22,7 @@ def graph(edges: list[tuple[int, int]], dtype: torch.dtype) -> tuple[Messages, T
     senders, receivers = torch.tensor(edges, dtype=torch.int64).reshape(-1, 2).T
     weights = torch.randn(len(edges), generator=generator, dtype=dtype)
     values = torch.randn(NODES, 3, generator=generator, dtype=dtype)
-    return (
-        Messages(senders, receivers, NODES),
-        weights.requires_grad_(),
-        values.requires_grad_(),
-    )
+    return (Messages(senders, receivers, NODES), weights.requires_grad_(), values.requires_grad_())
 
 
 def dense(edges: list[tuple[int, int]], weights: Tensor, values: Tensor) -> Tensor:
@@ -58,9 +54,7 @@ def test_sums_and_gradients_are_those_of_a_dense_matrix(
 
 
 @pytest.mark.parametrize("edges", EDGES.values(), ids=EDGES)
-def test_derivatives_of_first_and_second_order_are_finite_differences(
-    edges: list[tuple[int, int]],
-):
+def test_derivatives_of_first_and_second_order_are_finite_differences(edges: list[tuple[int, int]]):
     messages, weights, values = graph(edges, torch.float64)
     assert gradcheck(messages.sum, (weights, values))
     assert gradgradcheck(messages.sum, (weights, values))

@@ -10,6 +10,7 @@ from lapbench.reports.leaderboard import leaderboard
 from lapbench.reports.page.page import Figure, Origin, Page, PageCell, render
 from lapbench.reports.published import COLUMNS, MEASURED
 from lapbench.reports.robustness import headline, robustness
+from lapbench.reports.statistics.comparisons import comparisons
 from lapbench.results.tidy import FLAG_COLUMNS
 
 ACCURACIES = {"softmax": 0.93, "gll": 0.98, "wnll": 0.09, "svm": None}
@@ -39,6 +40,7 @@ def page(**changes: Any) -> Page:
     ]
     plain: dict[str, Any] = {
         "title": "A small report",
+        "records": records,
         "commands": ["lapbench run small --seeds 1 --results results/small"],
         "generator": "lapbench 0.1.0, commit 4b7e02d",
         "cells": cells,
@@ -51,7 +53,7 @@ def page(**changes: Any) -> Page:
         "headline": headline(attacked, flags),
         "verdicts": ["softmax on digits: a paragraph."],
         "published": pd.DataFrame(columns=[*COLUMNS, *MEASURED]),
-        "comparisons": pd.DataFrame({"task": ["digits"], "method": ["gll"], "p": ["0.01"]}),
+        "comparisons": comparisons(records),
         "statistics": ["Friedman: not made."],
         "conditions": ["Budget: 3 epochs."],
         "unfinished": ["svm on digits: failed"],
@@ -60,7 +62,6 @@ def page(**changes: Any) -> Page:
             Figure(name, "Accuracy.", "gll 98 %, softmax 93 %", DRAWING)
             for name in ("accuracy", "again")
         ],
-        "colors": {"softmax": "#656565", "gll": "#4957e3"},
     }
     return Page(**{**plain, **changes})
 
@@ -79,7 +80,7 @@ def empty() -> Page:
         headline=pd.DataFrame(),
         flags=NO_FLAGS,
         verdicts=[],
-        comparisons=pd.DataFrame(),
+        comparisons=nothing.comparisons.head(0),
         statistics=[],
         figures=[],
     )

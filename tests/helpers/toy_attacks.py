@@ -100,8 +100,6 @@ class Chance(Anywhere):
 class Faulty(Attack):
     """Says that a faulty model has all wrong."""
 
-    changes_model: ClassVar[bool] = True
-
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:  # noqa: ARG002
         wrong = torch.nn.functional.one_hot(1 - y.clamp_min(0), 2) + 0.1
         yield Candidate(Level("share", 0.5), x, wrong.log())

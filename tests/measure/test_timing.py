@@ -81,15 +81,7 @@ def test_wall_clock_with_several_threads_processor_time_with_one():
 def record(timed: Timing) -> dict[str, float]:
     """The numbers of a record with these times."""
     planned = PlannedCell("0123456789abcdef", "exact", CELL)
-    found = Record(
-        SCHEMA,
-        planned.key,
-        CELL,
-        "exact",
-        "skipped",
-        provenance("cpu"),
-        timing=timed,
-    )
+    found = Record(SCHEMA, planned.key, CELL, "exact", "skipped", provenance("cpu"), timing=timed)
     object.__setattr__(found, "status", "ok")
     frame = tidy(Plan(SCHEMA, "s", "t", [planned]), {planned.key: found})
     return dict(zip(frame["metric"], frame["value"], strict=True))

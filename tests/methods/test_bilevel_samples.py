@@ -63,10 +63,7 @@ class TestSamples:
 
     @pytest.mark.parametrize(
         "options",
-        [
-            {},
-            {"hypergradient": "unrolled", "inner_steps": 20},
-        ],
+        [{}, {"hypergradient": "unrolled", "inner_steps": 20}],
         ids=["implicit", "unrolled"],
     )
     def test_gradient_in_the_inputs_equals_finite_differences(self, options: dict[str, Any]):

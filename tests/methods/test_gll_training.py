@@ -102,10 +102,7 @@ def curves_by_hand(model: Any, task: Task, base: list[int]) -> dict[str, float]:
         "softmax_loss": (logits.exp().sum(dim=1).log() - logits[rows, y]).mean(),
         "gll_loss": -(values[rows, y] + 1e-8).log().mean(),
     }
-    for name, scores in [
-        ("softmax", chances),
-        ("gll", values_at(model, validation, *of_base)),
-    ]:
+    for name, scores in [("softmax", chances), ("gll", values_at(model, validation, *of_base))]:
         right = scores.argmax(dim=1) == task.validation.y
         found[f"{name}_validation_accuracy"] = right.double().mean()
     return {name: float(value) for name, value in found.items()}

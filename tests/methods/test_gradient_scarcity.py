@@ -103,11 +103,7 @@ def test_laplacian_hypergradient_reaches_every_edge_but_decays():
     rows = {"inner": [0, 3], "outer": [1, 2], "validation": [4], "test": [5]}
     nodes = {part: torch.tensor(where) for part, where in rows.items()}
     # The ridge ends what an edge without labels behind it would have: Y constant, so 0.
-    model = build(
-        node_task("path", torch.eye(24), y, path(24), nodes),
-        **EDGES_OF_CLUB,
-        ridge=1e-2,
-    )
+    model = build(node_task("path", torch.eye(24), y, path(24), nodes), **EDGES_OF_CLUB, ridge=1e-2)
     size = model.hypergradient(model.head).abs()
     assert bool((size > 0).all())
     medians = [float(part.median()) for part in size[3:].split(5)]
@@ -127,8 +123,5 @@ def test_scarcity_holds_the_last_hypergradient_with_its_distances():
         assert torch.equal(found["distance"], expected[model.edge_index].amin(dim=0))
         assert bool(found["largest"].all())
         torch.testing.assert_close(
-            found["hypergradient"].double(),
-            model.hypergradient(model.head),
-            rtol=1e-4,
-            atol=1e-6,
+            found["hypergradient"].double(), model.hypergradient(model.head), rtol=1e-4, atol=1e-6
         )

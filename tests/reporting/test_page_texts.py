@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import pandas as pd
 import pytest
 from pages import DRAWING, empty, page, parse
 
@@ -36,9 +35,9 @@ def test_texts_are_shown_as_they_are(text: str):
             conditions=[text],
             verdicts=[text],
             unfinished=[text],
-            comparisons=pd.DataFrame({text: [text]}),
+            comparisons=shown.comparisons.assign(method=text, best=text),
             figures=[Figure("name", text, text, DRAWING)],
-            colors={text: "#000000"},
+            records=shown.records.assign(method=text),
         )
     )
     names = {tag for tag, _ in parsed.elements}

@@ -14,13 +14,7 @@ from lapbench.cli.main import main
 from lapbench.discovery import load, names
 from lapbench.reporting.conditions import EXPLAINED
 from lapbench.reports.figures.gll_fig3 import spread
-from lapbench.reports.leaderboard import (
-    further_numbers,
-    leaderboard,
-    readable,
-    to_csv,
-    to_markdown,
-)
+from lapbench.reports.leaderboard import further_numbers, leaderboard, readable, to_csv, to_markdown
 from lapbench.reports.results import Results
 from lapbench.reports.statistics.comparisons import comparisons
 from lapbench.results.folder import ResultsFolder

@@ -4,16 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from attacked_frames import (
-    CLEAN,
-    NO_FLAGS,
-    NOISE,
-    PGD_10,
-    SOFTMAX,
-    WORST,
-    Number,
-    frame,
-)
+from attacked_frames import CLEAN, NO_FLAGS, NOISE, PGD_10, SOFTMAX, WORST, Number, frame
 from attacked_suites import ATTACKED, attacked, run
 from click.testing import CliRunner
 

@@ -150,12 +150,7 @@ class TestBilevelFigure1:
         assert bound[-2:] == ["at most 1e+06 at distance 0;", "largest found 1: vacuous"]
 
     @pytest.mark.parametrize(
-        ("reach", "said"),
-        [
-            (0, ""),
-            (1, "exactly 0 at distances ≥ 1: 50.0% of 12 edges"),
-            (3, ""),
-        ],
+        ("reach", "said"), [(0, ""), (1, "exactly 0 at distances ≥ 1: 50.0% of 12 edges"), (3, "")]
     )
     def test_share_of_zeros_is_that_beyond_the_reach_if_there_is_one(self, reach: int, said: str):
         figure = drawn(bilevel_fig1.draw(self.results(lambda key: self.stored(key, reach))))

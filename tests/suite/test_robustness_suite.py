@@ -17,10 +17,7 @@ NOWHERE = "0123456789abcdef"
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (
-            ('"fgsm"', '"fgms"'),
-            "robustness.attacks[0].name: unknown attack 'fgms'; known are: ",
-        ),
+        (('"fgsm"', '"fgms"'), "robustness.attacks[0].name: unknown attack 'fgms'; known are: "),
         (('"fgsm"', "3"), "robustness.attacks[0].name: received 3; accepted are: apgd-ce, "),
         (('name = "fgsm"\n', ""), "robustness.attacks[0].name: received None; accepted are: "),
         ((FGSM, f"{FGSM}step = 3\n"), "robustness.attacks[0].step: unknown field; accepted are ep"),
@@ -71,10 +68,7 @@ NOWHERE = "0123456789abcdef"
         (("epsilon = 0.3", 'epsilon = "0.3"'), "robustness.epsilon: received '0.3'; "),
         (("samples = 20", "samples = 0"), "robustness.samples: received 0; it should be greater"),
         (("samples = 20", "sample = 20"), "robustness.sample: unknown field; accepted are "),
-        (
-            (ATTACKED, "[[robustness]]\nepsilon = 0.3\n"),
-            "robustness: received [{'epsilon': 0.3}]",
-        ),
+        ((ATTACKED, "[[robustness]]\nepsilon = 0.3\n"), "robustness: received [{'epsilon': 0.3}]"),
     ],
 )
 def test_each_mistake_names_its_place(tmp_path: Path, change: tuple[str, str], expected: str):

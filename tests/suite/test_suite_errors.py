@@ -102,11 +102,7 @@ def test_snapshot_after_the_last_epoch_is_a_mistake(tiny_suite: Path):
     ("arguments", "status", "message"),
     [
         (["defualt"], 2, "unknown suite 'defualt'; known are: adv"),
-        (
-            ["nowhere/suite.toml"],
-            2,
-            "there is no file nowhere/suite.toml; give the path of",
-        ),
+        (["nowhere/suite.toml"], 2, "there is no file nowhere/suite.toml; give the path of"),
         (["."], 2, "unknown suite '.'; known are: adv"),
         (["default", "--device", "cuda:99"], 2, "GPU(s); use --device cpu"),
         (["default", "--methods", "softmax,glll"], 2, "method 'glll' is not in suite default"),

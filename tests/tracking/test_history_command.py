@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_runs_are_in_the_order_of_their_first_record(folder: Path):
-    frame = load_history(folder)
+    frame = load_history(folder)[0]
     assert list(frame["run"].unique()) == ["z", "deep/down", "a"]
     assert list(frame["commit"].unique()) == ["a" * 40, "b" * 40 + "+", "c" * 40]
     assert set(frame["torch"]) == {"2.13.0+cpu"}
@@ -54,7 +54,7 @@ def test_a_run_is_as_old_as_its_earliest_record(folder: Path):
     record = json.loads(path.read_text())
     record["provenance"] |= {"started": "2025-12-31T08:00:00+00:00", "commit": "d" * 40}
     path.write_text(json.dumps(record))
-    frame = load_history(folder)
+    frame = load_history(folder)[0]
     assert list(frame["run"].unique()) == ["a", "z", "deep/down"]
     assert frame["commit"].iloc[0] == "d" * 40
     ran = run(folder, "--metrics", "accuracy")
@@ -63,14 +63,14 @@ def test_a_run_is_as_old_as_its_earliest_record(folder: Path):
 
 def test_two_runs_of_a_commit_are_two_points(folder: Path):
     keep_run(folder / "again", 4)
-    table = points(load_history(folder), "accuracy")
+    table = points(load_history(folder)[0], "accuracy")
     assert list(table.loc[table["method"] == "softmax", "run"]) == ["z", "deep/down", "a", "again"]
 
 
 def test_a_folder_that_is_a_run_itself_counts(tmp_path: Path):
     keep_run(tmp_path, 1)
     keep_run(tmp_path / "later", 2)
-    assert list(load_history(tmp_path)["run"].unique()) == [".", "later"]
+    assert list(load_history(tmp_path)[0]["run"].unique()) == [".", "later"]
 
 
 def test_files_go_into_the_folder_in_three_formats(folder: Path):
@@ -99,7 +99,7 @@ def test_the_csv_has_what_the_figures_show(folder: Path, tmp_path: Path):
     run(folder, "--metrics", "accuracy, step_ratio", "--output", target)
     assert len(list(target.iterdir())) == 7
     table = pd.read_csv(target / "history.csv")
-    frame = load_history(folder)
+    frame = load_history(folder)[0]
     for metric in ("accuracy", "step_ratio"):
         expected = points(frame, metric).drop(columns=["part"]).reset_index(drop=True)
         found = table[table["metric"] == metric].drop(columns=["part"]).reset_index(drop=True)
@@ -146,12 +146,12 @@ def test_what_cannot_be_read_is_named_and_left_out(folder: Path):
         f"z: a record is left out: {record} is damaged",
     ):
         assert text in ran.output
-    assert list(load_history(folder)["run"].unique()) == ["z", "deep/down", "a"]
+    assert list(load_history(folder)[0]["run"].unique()) == ["z", "deep/down", "a"]
 
 
 def test_a_run_without_any_number_is_a_point_in_time(folder: Path):
     keep_run(folder / "lost", 7, edit=lose)
-    table = points(load_history(folder), "accuracy")
+    table = points(load_history(folder)[0], "accuracy")
     assert table.loc[table["run"] == "lost", "value"].isna().all()
     lines = run(folder, "--metrics", "accuracy").output.splitlines()
     assert ["lost", "aaaaaaa", "2026-03-07", "0/10"] in map(str.split, lines)

@@ -68,9 +68,6 @@ class Attack(ABC):
     right only if it is right in each of them (restarts, say).
     """
 
-    changes_model: ClassVar[bool] = False
-    """Whether it acts on the model, of which nothing may then be computed in advance."""
-
     iterates: ClassVar[bool] = False
     """Whether its levels lie on paths of equal steps, along which accuracy should only fall."""
 

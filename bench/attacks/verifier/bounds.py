@@ -33,18 +33,6 @@ def input_box(x: Array, epsilon: float, bounds: tuple[float, float] | None) -> B
     return Box(np.maximum(x - epsilon, bounds[0]), np.minimum(x + epsilon, bounds[1]))
 
 
-def interval_bounds(layers: Sequence[AffineLayer], box: Box) -> list[Box]:
-    """Return bounds of the values of every affine layer by interval arithmetic.
-
-    Source: Gowal et al., "On the effectiveness of interval bound propagation for training
-    verifiably robust models", 2018.
-    """
-    found: list[Box] = []
-    for layer in layers:
-        found.append(_interval(layer, _relu(found[-1]) if found else box))
-    return found
-
-
 def crown_bounds(layers: Sequence[AffineLayer], box: Box) -> list[Box]:
     r"""Return bounds of the values of every affine layer by CROWN, within interval arithmetic.
 

@@ -1,14 +1,15 @@
-"""A comparison of two runs on the terminal, and in Markdown."""
+"""Two runs compared, and past runs, on the terminal; a comparison in Markdown too."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from lapbench.cli.terminal import WIDE, wide_console
+from lapbench.reports.tracking.history import short_commit
 from lapbench.reports.tracking.regression import BETTER, FAILING, ROW, SAME, UNDECIDED
 from lapbench.reports.tracking.text import (
     ABSOLUTE,
@@ -17,9 +18,9 @@ from lapbench.reports.tracking.text import (
     one_line,
     readable_lines,
 )
+from lapbench.tracking.history import SECONDS, History
 from lapbench.tracking.regression import RunComparison
 
-_WIDE = 1000
 _WORD = 24
 _STYLES = {**dict.fromkeys(FAILING, "bold red"), UNDECIDED: "yellow", BETTER: "green"}
 
@@ -29,15 +30,13 @@ def print_comparison(found: RunComparison, every: bool) -> None:
 
     In a file or a pipe nothing is wrapped; on a narrow terminal words of a table stay whole.
     """
-    console = Console(highlight=False, markup=False)
-    if not console.is_terminal:
-        console.width = _WIDE
+    console = wide_console()
     for note in found.notes:
         console.print(one_line(note))
     about, texts = _shown(found, every)
     if len(texts):
         table = _table(about, texts)
-        needed = Measurement.get(console, console.options.update(width=_WIDE), table).minimum
+        needed = Measurement.get(console, console.options.update(width=WIDE), table).minimum
         console.print(table, width=max(needed, console.width), crop=False)
     for sentence in _sentences(found, every):
         console.print(sentence)
@@ -87,3 +86,23 @@ def _sentences(found: RunComparison, every: bool) -> Iterator[str]:
 def _escaped(text: str) -> str:
     """Return a text that Markdown shows as it is."""
     return "".join(f"\\{letter}" if letter in r"\`*_|<>[]#" else letter for letter in text)
+
+
+def print_history(history: History) -> None:
+    """Print the runs in order, what a reader must know of them, and the files written.
+
+    In a file or a pipe nothing is wrapped.
+    """
+    console = wide_console()
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for column in ("folder", "commit", "date", "cells"):
+        table.add_column(column, overflow="fold")
+    for run in history.runs.itertuples():
+        cells = f"{run.cells_ok}/{run.cells_planned}"
+        table.add_row(*map(one_line, (run.run, short_commit(run.commit), run.started[:10], cells)))
+    console.print(table)
+    for note in [*history.notes, SECONDS]:
+        console.print(one_line(note))
+    console.print("Written:")
+    for path in history.files:
+        console.print(f"  {path}")
