@@ -66,7 +66,7 @@ def commit() -> str:
     That of the folder of the package if it runs from a checkout, else that of the current folder
     if it is one, as under tox; never the commit of somebody's own project.
     """
-    for folder in (Path(__file__).parent.parent, Path.cwd()):
+    for folder in (Path(__file__).parents[2], Path.cwd()):
         project = folder / "pyproject.toml"
         if project.is_file() and 'name = "lapbench"' in project.read_text(encoding="utf-8"):
             try:

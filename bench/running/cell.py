@@ -37,7 +37,7 @@ def run_cell(planned: PlannedCell, folder: ResultsFolder, events: Events = SILEN
             return None
         if found := folder.find_final(planned.key):
             return found
-        outcome = execute(planned, folder, events)
+        outcome = try_cell(planned, folder, events)
         if outcome.state is not None:
             folder.write_weights(planned.key, outcome.state)
         if outcome.arrays:
@@ -71,7 +71,7 @@ def store_failure(planned: PlannedCell, folder: ResultsFolder, reason: str) -> R
     return record
 
 
-def execute(planned: PlannedCell, folder: ResultsFolder, events: Events = SILENT) -> Outcome:
+def try_cell(planned: PlannedCell, folder: ResultsFolder, events: Events = SILENT) -> Outcome:
     """Run a cell and return what came of it; an exception becomes a failed record.
 
     Only KeyboardInterrupt passes. The folder lends models of other cells and

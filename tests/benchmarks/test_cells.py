@@ -28,13 +28,13 @@ DIGITS = '"digits"\nbackbone = "small_cnn"\nsmall_cnn = { width = 16, feature_si
 
 def seconds(path: Path, results: Path, count: int, status: str, execution: Backend) -> float:
     """Seconds in which so many repetitions of the one cell of a suite are run and stored."""
-    job = prepare(path, RunOptions(results=results, seeds=count))
-    job.folder.write_plan(job.plan)
+    prepared = prepare(path, RunOptions(results=results, seeds=count))
+    prepared.folder.write_plan(prepared.plan)
     with Progress(Console(quiet=True), count) as progress:
         begin = time.perf_counter()
-        run_cells(job.missing, job.folder, progress, execution)
+        run_cells(prepared.missing, prepared.folder, progress, execution)
         took = time.perf_counter() - begin
-    found = [job.folder.read_record(key).status for key in job.folder.list_keys()]
+    found = [prepared.folder.read_record(key).status for key in prepared.folder.list_keys()]
     assert found == count * [status]
     return took
 

@@ -27,21 +27,21 @@ def attacked(
 
 def run(path: Path, results: Path, jobs: int = 0, **options: Any) -> PreparedRun:
     """Run what is missing, and write no report."""
-    job = prepare(path, RunOptions(results=results, **options))
-    job.folder.write_plan(job.plan)
-    progress = Progress(Console(file=io.StringIO()), len(job.missing))
-    run_cells(job.missing, job.folder, progress, Backend(jobs))
-    return job
+    prepared = prepare(path, RunOptions(results=results, **options))
+    prepared.folder.write_plan(prepared.plan)
+    progress = Progress(Console(file=io.StringIO()), len(prepared.missing))
+    run_cells(prepared.missing, prepared.folder, progress, Backend(jobs))
+    return prepared
 
 
-def record_of(job: PreparedRun, method: str, repetition: int = 0) -> Record:
+def record_of(prepared: PreparedRun, method: str, repetition: int = 0) -> Record:
     """The record of a method."""
     (found,) = (
         planned.key
-        for planned in job.plan.cells
+        for planned in prepared.plan.cells
         if (planned.cell.method.name, planned.cell.repetition) == (method, repetition)
     )
-    return job.folder.read_record(found)
+    return prepared.folder.read_record(found)
 
 
 def statuses(record: Record) -> dict[str, str]:

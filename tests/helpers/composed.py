@@ -47,8 +47,8 @@ def on_karate(folder: Path, methods: str, before: str = "", after: str = "") -> 
 
 def names(path: Path) -> set[tuple[str, str]]:
     """Task and method of each row of a suite, before it runs."""
-    job = prepare(path, RunOptions(results=path.parent / "named"))
-    job.folder.write_plan(job.plan)
+    prepared = prepare(path, RunOptions(results=path.parent / "named"))
+    prepared.folder.write_plan(prepared.plan)
     frame = load_records(path.parent / "named")
     return set(zip(frame["task"], frame["method"], strict=True))
 

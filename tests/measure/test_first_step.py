@@ -15,7 +15,7 @@ from table import METHODS, small_cell
 import lapbench
 from lapbench.methods.base.budget import Budget
 from lapbench.results.folder import ResultsFolder
-from lapbench.running.cell import execute
+from lapbench.running.cell import try_cell
 from lapbench.suite.cells import Cell
 from lapbench.suite.plan import PlannedCell
 
@@ -27,7 +27,7 @@ CELL = replace(small_cell("softmax"), budget=Budget(epochs=1, batch_size=1000, o
 
 def run(cell: Cell, folder: Path) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
     """Numbers and weights of a cell."""
-    outcome = execute(PlannedCell("0123456789abcdef", "autograd", cell), ResultsFolder(folder))
+    outcome = try_cell(PlannedCell("0123456789abcdef", "autograd", cell), ResultsFolder(folder))
     assert outcome.state is not None
     return {each.metric: each.value for each in outcome.record.metrics}, outcome.state
 

@@ -16,7 +16,7 @@ from lapbench.methods.base.budget import Budget
 from lapbench.methods.base.selection import Selection
 from lapbench.methods.bilevel.implicit_gradient import minimize
 from lapbench.results.folder import ResultsFolder
-from lapbench.running.cell import Outcome, execute
+from lapbench.running.cell import Outcome, try_cell
 from lapbench.seeds import Seeds
 from lapbench.suite.cells import Cell, Evaluation
 from lapbench.suite.components import Component
@@ -60,7 +60,7 @@ def cell(**options: Any) -> Cell:
 
 def run(described: Cell) -> Outcome:
     planned = PlannedCell(key="0" * 16, gradient="implicit", cell=described)
-    return execute(planned, ResultsFolder("unused"))
+    return try_cell(planned, ResultsFolder("unused"))
 
 
 class TestSelection:

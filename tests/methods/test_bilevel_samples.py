@@ -16,7 +16,7 @@ from lapbench.methods.bilevel.laplacian_problem import LaplacianProblem
 from lapbench.methods.graph import knn_graph
 from lapbench.methods.graph.sparse import EdgePattern
 from lapbench.results.folder import ResultsFolder
-from lapbench.running.cell import execute
+from lapbench.running.cell import try_cell
 from lapbench.suite.plan import PlannedCell
 from lapbench.training.adversarial import AdversarialTraining, perturb
 
@@ -103,7 +103,7 @@ def test_an_attack_on_a_graph_that_inputs_do_not_make_is_its_random_start():
 def test_a_graph_without_weights_to_learn_is_skipped():
     """Nearest neighbours with weights of 1 depend on the backbone in no differentiable way."""
     cell = small_cell("bilevel", graph="observed")
-    record = execute(PlannedCell("0" * 16, "autograd", cell), ResultsFolder("unused")).record
+    record = try_cell(PlannedCell("0" * 16, "autograd", cell), ResultsFolder("unused")).record
     assert record.status == "skipped"
     assert record.reason == 'bilevel: graph = "observed" needs a node task; two_moons has no graph'
 

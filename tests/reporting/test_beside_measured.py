@@ -112,9 +112,9 @@ def test_numbers_of_a_run_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         PublishedNumber(**moons, **small, attack={"transfer": {"epsilons": [0.1], "steps": [3]}}),
     ]
     monkeypatch.setattr("lapbench.reporting.published.entries", lambda: found)
-    job = run(attacked(tmp_path, ["softmax", "svm"]), tmp_path / "r")
+    prepared = run(attacked(tmp_path, ["softmax", "svm"]), tmp_path / "r")
     records = load_records(tmp_path / "r")
-    compared = beside_measured(published_rows(job.plan), records)
+    compared = beside_measured(published_rows(prepared.plan), records)
     assert compared["method"].tolist() == ["softmax"] * 3
     own = records[(records["method"] == "softmax") & (records["level"] != 0.1)]
     value = own.drop_duplicates(["attack", "metric"]).set_index(["attack", "metric"])["value"]

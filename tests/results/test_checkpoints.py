@@ -12,7 +12,7 @@ from table import METHODS, small_cell
 from lapbench.methods.base.budget import Budget
 from lapbench.results import checkpoint
 from lapbench.results.folder import ResultsFolder
-from lapbench.running.cell import Outcome, execute, run_cell
+from lapbench.running.cell import Outcome, run_cell, try_cell
 from lapbench.suite.cells import Cell, Evaluation
 from lapbench.suite.components import Component, Method
 from lapbench.suite.plan import PlannedCell
@@ -106,13 +106,13 @@ def comparable(outcome: Outcome) -> Any:
 def test_stopped_training_goes_on_to_the_same_result(name: str, tmp_path: Path):
     """Stopped twice, once in each half, so that a state made from a checkpoint is saved too."""
     folder, asked = ResultsFolder(tmp_path), planned(CELLS[name])
-    whole = execute(asked, ResultsFolder(tmp_path / "whole"))
+    whole = try_cell(asked, ResultsFolder(tmp_path / "whole"))
     assert whole.record.status == "ok", whole.record.reason
     seen: list[int] = []
     for stop in (1, 4):
         with pytest.raises(StopError):
-            execute(asked, folder, stopping_after(stop, seen))
-    resumed = execute(asked, folder, Events(epoch=lambda epoch: seen.append(epoch.number)))
+            try_cell(asked, folder, stopping_after(stop, seen))
+    resumed = try_cell(asked, folder, Events(epoch=lambda epoch: seen.append(epoch.number)))
     assert comparable(resumed) == comparable(whole)
     assert seen == [0, 1, 2, 2, 3, 4, 5, 5, 6]
 
@@ -120,18 +120,18 @@ def test_stopped_training_goes_on_to_the_same_result(name: str, tmp_path: Path):
 def test_stop_between_phases_goes_on_to_the_same_result(tmp_path: Path):
     """Phases of WNLL: the linear one ends where the other begins, with an optimiser of its own."""
     asked = planned(cell("wnll", rounds=2))
-    whole = execute(asked, ResultsFolder(tmp_path / "whole"))
+    whole = try_cell(asked, ResultsFolder(tmp_path / "whole"))
     for stop in range(1, EPOCHS):
         folder = ResultsFolder(tmp_path / str(stop))
         with pytest.raises(StopError):
-            execute(asked, folder, stopping_after(stop, []))
-        assert comparable(execute(asked, folder)) == comparable(whole)
+            try_cell(asked, folder, stopping_after(stop, []))
+        assert comparable(try_cell(asked, folder)) == comparable(whole)
 
 
 def test_what_comes_after_training_does_not_train_again(tmp_path: Path):
     folder, asked = ResultsFolder(tmp_path), planned(cell("gll"))
-    whole, seen = execute(asked, folder), list[int]()
-    again = execute(asked, folder, Events(epoch=lambda epoch: seen.append(epoch.number)))
+    whole, seen = try_cell(asked, folder), list[int]()
+    again = try_cell(asked, folder, Events(epoch=lambda epoch: seen.append(epoch.number)))
     assert seen == []
     assert comparable(again) == comparable(whole)
     assert again.record.timing
@@ -147,7 +147,7 @@ def test_finished_cell_leaves_no_checkpoint(tmp_path: Path):
 
 def test_checkpoint_is_read_without_executing_code(tmp_path: Path):
     folder, asked = ResultsFolder(tmp_path), planned(cell("label_smoothness"))
-    execute(asked, folder)
+    try_cell(asked, folder)
     (path,) = (tmp_path / "checkpoints").iterdir()
     assert torch.load(path, weights_only=True)["epoch"] == EPOCHS
 
@@ -167,10 +167,10 @@ def test_checkpoint_that_cannot_be_used_is_named_and_training_starts_anew(
     spoil: Callable[[Path], None], reason: str, tmp_path: Path
 ):
     folder, asked = ResultsFolder(tmp_path), planned(cell("softmax"))
-    whole, seen = execute(asked, folder), list[int]()
+    whole, seen = try_cell(asked, folder), list[int]()
     (path,) = (tmp_path / "checkpoints").iterdir()
     spoil(path)
-    again = execute(asked, folder, Events(epoch=lambda epoch: seen.append(epoch.number)))
+    again = try_cell(asked, folder, Events(epoch=lambda epoch: seen.append(epoch.number)))
     assert seen == list(range(EPOCHS + 1))
     assert any(reason in text and "starts anew" in text for text in again.record.warnings)
     assert again.record.metrics == whole.record.metrics
@@ -178,5 +178,5 @@ def test_checkpoint_that_cannot_be_used_is_named_and_training_starts_anew(
 
 def test_short_training_writes_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(checkpoint, "SECONDS", 10.0)
-    execute(planned(cell("softmax")), ResultsFolder(tmp_path))
+    try_cell(planned(cell("softmax")), ResultsFolder(tmp_path))
     assert not (tmp_path / "checkpoints").exists()

@@ -96,7 +96,7 @@ class TestRunCell:
     def test_what_another_process_finished_meanwhile_is_not_run_again(
         self, folder: ResultsFolder, planned: PlannedCell, monkeypatch: pytest.MonkeyPatch
     ):
-        monkeypatch.delattr(cell, "execute")
+        monkeypatch.delattr(cell, "try_cell")
         found = replace(failed_record(planned, "beneath it"), status="skipped")
         folder.write_record(found)
         assert run_cell(planned, folder) == found

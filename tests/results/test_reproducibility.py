@@ -1,13 +1,17 @@
 """Equal runs give equal records, also when one was killed and resumed."""
 
+import importlib.util
+import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from pickle import PicklingError
 
 import pytest
 import torch
+from import_graph import ROOT
 from running import command, comparable, lapbench
 
 import lapbench as package
@@ -40,7 +44,7 @@ def test_stopped_run_resumes_to_the_same_records(
     killed = tmp_path / "killed"
     run = subprocess.Popen(
         [command(), "run", str(tiny_suite), "--results", str(killed)],
-        # A background job ignores SIGINT, and its children inherit that.
+        # A background prepared ignores SIGINT, and its children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     while not list(killed.glob("records/*.json")) and run.poll() is None:
@@ -187,3 +191,18 @@ def test_streams_depend_on_their_name_alone():
 
 
 EXPECTED = [679, 938, 895]
+
+
+def test_commit_is_that_of_the_checkout_that_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Read from the checkout, wherever the command is given."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a checkout")
+    path = ROOT / "bench" / "results" / "provenance.py"
+    spec = importlib.util.spec_from_file_location("provenance_of_checkout", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    monkeypatch.chdir(tmp_path)
+    assert re.fullmatch(r"[0-9a-f]{40}\+?", module.commit())

@@ -39,9 +39,9 @@ class TestRun:
     def test_attacks_leave_the_trained_model_and_its_numbers_as_they_are(
         self, finished: PreparedRun, tmp_path: Path
     ):
-        job = run(attacked(tmp_path, table=""), tmp_path / "plain")
+        prepared = run(attacked(tmp_path, table=""), tmp_path / "plain")
         for name in ("gll", "softmax"):
-            with_attacks, without = record_of(finished, name), record_of(job, name)
+            with_attacks, without = record_of(finished, name), record_of(prepared, name)
             plain = [metric for metric in with_attacks.metrics if not metric.attack]
             assert plain == without.metrics
             assert with_attacks.curves == without.curves
@@ -79,10 +79,10 @@ class TestSourceByKey:
         results = tmp_path / "results"
         source = run(attacked(tmp_path), results, methods="softmax")
         key = source.selected[0].key
-        job = run(self.suite(tmp_path, key), results, methods="gll")
-        assert [p.cell.method.name for p in job.selected] == ["gll"]
-        assert job.selected[0].cell.sources == {key: key}
-        by_key, by_name = record_of(job, "gll"), record_of(finished, "gll")
+        prepared = run(self.suite(tmp_path, key), results, methods="gll")
+        assert [p.cell.method.name for p in prepared.selected] == ["gll"]
+        assert prepared.selected[0].cell.sources == {key: key}
+        by_key, by_name = record_of(prepared, "gll"), record_of(finished, "gll")
         assert statuses(by_key) == {"fgsm": "ok", "transfer": "ok"}
         assert by_key.metrics == by_name.metrics
 
@@ -95,11 +95,11 @@ class TestSourceByKey:
 
 def test_source_that_diverged_leaves_the_attack_out_for_good(tmp_path: Path, plugins: None):  # noqa: ARG001
     path = attacked(tmp_path, ["exploding", "softmax"], ATTACKED + 'source = "exploding"\n')
-    job = run(path, tmp_path / "results")
-    record = record_of(job, "softmax")
+    prepared = run(path, tmp_path / "results")
+    record = record_of(prepared, "softmax")
     assert statuses(record) == {"fgsm": "ok", "transfer": "skipped"}
     assert "is diverged: epoch 1: the loss is nan" in str(record.attacks[1].reason)
-    assert not job.failed()
+    assert not prepared.failed()
     assert not prepare(path, RunOptions(results=tmp_path / "results")).missing
 
 
@@ -165,7 +165,7 @@ def parallel(tmp_path_factory: pytest.TempPathFactory) -> PreparedRun:
 
 
 def test_records_of_two_processes_are_those_of_one(finished: PreparedRun, parallel: PreparedRun):
-    found, expected = (comparable(job.folder.path) for job in (parallel, finished))
+    found, expected = (comparable(prepared.folder.path) for prepared in (parallel, finished))
     assert {key: found[key] for key in expected} == expected
 
 

@@ -147,8 +147,8 @@ class TestNames:
             '{ name = "gll + sparse_manifold", gll.tau = 0.5 }, '
             '{ name = "sparse_manifold", sparse_manifold.alpha = 2.0 }]',
         )
-        job = prepare(path, RunOptions(results=tmp_path / "r"))
-        job.folder.write_plan(job.plan)
+        prepared = prepare(path, RunOptions(results=tmp_path / "r"))
+        prepared.folder.write_plan(prepared.plan)
         assert set(load_records(tmp_path / "r")["method"]) == {
             "gll + sparse_manifold (gll.tau=0.0, sparse_manifold.alpha=8.0)",
             "gll + sparse_manifold (gll.tau=0.5, sparse_manifold.alpha=8.0)",

@@ -188,18 +188,18 @@ def test_source_that_is_several_methods_is_an_error(tmp_path: Path):
 
 class TestOrder:
     def test_source_runs_before_what_needs_it(self, tmp_path: Path):
-        job = prepare(attacked(tmp_path), RunOptions())
-        assert [p.cell.method.name for p in job.plan.cells] == ["gll", "softmax"]
-        for cells in (job.selected, job.missing):
+        prepared = prepare(attacked(tmp_path), RunOptions())
+        assert [p.cell.method.name for p in prepared.plan.cells] == ["gll", "softmax"]
+        for cells in (prepared.selected, prepared.missing):
             assert [p.cell.method.name for p in cells] == ["softmax", "gll"]
 
     def test_source_is_added_to_a_selection(self, tmp_path: Path):
-        job = prepare(attacked(tmp_path), RunOptions(methods="gll"))
-        assert [p.cell.method.name for p in job.selected] == ["softmax", "gll"]
+        prepared = prepare(attacked(tmp_path), RunOptions(methods="gll"))
+        assert [p.cell.method.name for p in prepared.selected] == ["softmax", "gll"]
         alone = prepare(attacked(tmp_path), RunOptions(methods="softmax"))
         assert [p.cell.method.name for p in alone.selected] == ["softmax"]
 
     def test_without_a_transfer_attack_nothing_is_added(self, tmp_path: Path):
         path = attacked(tmp_path, table=ATTACKED.replace(TRANSFER, ""))
-        job = prepare(path, RunOptions(methods="gll"))
-        assert [p.cell.method.name for p in job.selected] == ["gll"]
+        prepared = prepare(path, RunOptions(methods="gll"))
+        assert [p.cell.method.name for p in prepared.selected] == ["gll"]

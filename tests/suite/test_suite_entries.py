@@ -69,8 +69,10 @@ class TestBudgetOfATask:
 
     def test_is_said_with_the_tasks_that_have_it(self, tmp_path: Path):
         after = f"{SECOND}labeled = 30\nmlp.width = 8\nbudget.epochs = 2\n"
-        job = prepare(suite(tmp_path, ["softmax"], after=after), RunOptions(results=tmp_path / "r"))
-        line, *_ = conditions(job.plan, {}, 0)
+        prepared = prepare(
+            suite(tmp_path, ["softmax"], after=after), RunOptions(results=tmp_path / "r")
+        )
+        line, *_ = conditions(prepared.plan, {}, 0)
         assert line.startswith("Budget: 4 epochs of adam, ")
         assert "batches of 40 on two_moons (labeled=all) with mlp; 2 epochs of adam, " in line
         assert "batches of 40 on two_moons (labeled=30) with mlp. On node tasks " in line
