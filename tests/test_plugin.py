@@ -145,6 +145,7 @@ def test_tutorial_of_the_door_is_a_method_that_runs(
     assert record.cell.method.head.parameters == {"factor": 2.0}
 
 
-def test_door_exports_what_it_names():
-    assert all(hasattr(plugin, name) for name in plugin.__all__)
-    assert sorted(plugin.__all__, key=str) == sorted(set(plugin.__all__))
+def test_door_exports_all_that_its_tutorial_names():
+    names = re.findall(r":(?:class|func):`(\w+)`", str(plugin.__doc__))
+    assert len(names) > 15
+    assert not [name for name in names if not hasattr(plugin, name)]
