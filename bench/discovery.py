@@ -62,7 +62,8 @@ def summary(kind: str, name: str) -> str:
     module = ast.parse(text)
     if files[name].name == "__init__.py":
         return (ast.get_docstring(module) or "").partition("\n")[0]
-    classes = (node for node in module.body if isinstance(node, ast.ClassDef))
+    nodes = [] if kind == "figures" else module.body
+    classes = (node for node in nodes if isinstance(node, ast.ClassDef))
     described = next((node for node in classes if not node.name.startswith("_")), module)
     return (ast.get_docstring(described) or "").partition("\n")[0]
 

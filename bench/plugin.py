@@ -86,6 +86,10 @@ from lapbench.datasets.base.task import Split as Split
 from lapbench.datasets.base.task import Task as Task
 from lapbench.datasets.base.task import fixed_test_split as fixed_test_split
 from lapbench.datasets.base.validated import validated as validated
+from lapbench.datasets.files.files import DataError as DataError
+from lapbench.datasets.files.files import MissingDataError as MissingDataError
+from lapbench.datasets.files.images import Images as Images
+from lapbench.datasets.files.images import PublishedImages as PublishedImages
 from lapbench.errors import LapbenchError as LapbenchError
 from lapbench.errors import NotApplicableError as NotApplicableError
 from lapbench.methods.base.activations import count_relus as count_relus

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from lapbench.datasets.base.task import Task
 from lapbench.datasets.base.validated import validated
+from lapbench.methods.base.backbone import Features
 from lapbench.methods.base.capabilities import HasLayers
 from lapbench.methods.base.method import Head
 from lapbench.methods.base.model import GradientKind, Model
@@ -44,6 +45,11 @@ class LinearModel(Model, HasLayers):
         self, backbone: nn.Module, num_classes: int, hidden_size: int | None = None
     ) -> None:
         super().__init__(backbone)
+        if not isinstance(backbone, Features):
+            self.no_layers = (
+                f"the backbone is a {type(backbone).__name__}; accepted are layers in sequence; "
+                "use strided_cnn or mlp"
+            )
         size = int(backbone.feature_size)  # type: ignore[arg-type]
         hidden = [nn.Linear(size, hidden_size), nn.ReLU()] if hidden_size else []
         self.hidden = nn.Sequential(*hidden)

@@ -4,16 +4,21 @@ import re
 import textwrap
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from make_distribution import make_distribution
+from table import small_cell
 
 import lapbench
 from lapbench import plugin
 from lapbench.methods.base.capabilities import refuse_undeclared
 from lapbench.results.folder import ResultsFolder
 from lapbench.results.records import Record
+from lapbench.suite.components import Component
 
 ATTACKED = """
 title = "plug-ins"
@@ -70,7 +75,7 @@ methods = ["spread", { name = "spread", label = "closed", spread.closed = true }
 
 [[tasks]]
 dataset = "karate"
-backbone = "mlp"
+backbone = "gnn"
 
 [budget]
 epochs = 5
@@ -117,6 +122,30 @@ def test_head_of_a_plugin_predicts_on_other_edges_or_says_why_it_refuses_them(tm
     assert (run.status, run.reason) == ("skipped", "its edges are counted")
 
 
+def test_edges_are_exchanged_in_a_model_and_in_all_of_it():
+    cell = small_cell("spread", closed=False)
+    cell = replace(cell, dataset=Component("karate", {}), backbone=Component("gnn", {"width": 4}))
+    model: Any = cell.build_model(cell.load_task())
+    own, edges = model.edge_index, torch.tensor([[0, 1], [1, 2]])
+    with plugin.predicting_on(model, edges):
+        assert model.edge_index is model.backbone.edge_index is edges
+    assert model.edge_index is own
+    assert torch.equal(model.backbone.edge_index, own)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [({"base_sets": 2}, "no base set"), ({"gradient": "exact"}, "is no surrogate")],
+)
+def test_attack_that_does_not_apply_is_skipped_also_in_a_plugin(
+    options: dict[str, Any], reason: str
+):
+    walk = Component("walk", {"epsilons": [0.1], "steps": [1], **options}).create("attacks")
+    cell = small_cell("softmax")
+    target = plugin.Target(cell.build_model(task := cell.load_task()), task, cell.seeds)
+    assert reason in walk.skip(target)
+
+
 def test_model_with_an_undeclared_capability_is_refused():
     class Forgotten(plugin.LinearModel):
         def start_epoch(self) -> None: ...
@@ -139,7 +168,7 @@ def test_tutorial_of_the_door_is_a_method_that_runs(
     (names,) = tomllib.loads(table)["project"]["entry-points"].values()
     attributes = {name: target.partition(":")[2] for name, target in names.items()}
     make_distribution(site, monkeypatch, "my_package", {"methods": attributes})
-    suite = NODES.partition("[[robustness")[0].replace("karate", "two_moons")
+    suite = NODES.partition("[[robustness")[0].replace("karate", "two_moons").replace("gnn", "mlp")
     (record,) = records(tmp_path, re.sub("methods = .*", 'methods = ["scaled"]', suite))
     assert record.status == "ok"
     assert record.cell.method.head.parameters == {"factor": 2.0}

@@ -44,12 +44,6 @@ class PGD(GradientAttack):
     relative_step_size: Positive = 0.125
     base_sets: Count = 1
 
-    def skip(self, target: Target) -> str | None:
-        """Return also that there is no base set to average over."""
-        if self.base_sets > 1 and not target.has_base_set:
-            return "it has no base set that is drawn"
-        return super().skip(target)
-
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
         """Yield the batch after each number of steps, for each ε and restart."""
         known = column(y >= 0, x)

@@ -1,1 +1,4 @@
-"""The commands, and what they print."""
+"""The commands, and what they print.
+
+It knows all; nobody knows it. Heavy imports wait until a command needs them.
+"""

@@ -104,15 +104,8 @@ def _names(_: click.Context, __: click.Parameter, option: str | None) -> list[st
     help="Say which cells would run and about how long they train, and stop; downloads missing "
     "data.",
 )
-@click.option(
-    "--no-retry",
-    "retry",
-    is_flag=True,
-    flag_value=False,
-    default=True,
-    help="Leave cells that failed before as they are.",
-)
-def run(suite: str, dry_run: bool, **options: Any) -> None:
+@click.option("--no-retry", is_flag=True, help="Leave cells that failed before as they are.")
+def run(suite: str, dry_run: bool, no_retry: bool, **options: Any) -> None:
     """Run SUITE (a name from `lapbench list suites`, or a TOML file) and report on it.
 
     Prints the leaderboard, and writes records, tables and figures into the results folder. Cells
@@ -134,7 +127,7 @@ def run(suite: str, dry_run: bool, **options: Any) -> None:
         from lapbench.cli.terminal import print_report
         from lapbench.running.api import RunOptions, prepare
 
-        chosen = RunOptions(**options)
+        chosen = RunOptions(**options, retry=not no_retry)
         backend = chosen.backend()
         prepared = prepare(suite, chosen)
         if dry_run:

@@ -1,1 +1,4 @@
-"""From records to what ``lapbench.reports`` draws: tables, sentences, figures and the page."""
+"""From records to what ``lapbench.reports`` draws: tables, sentences, figures and the page.
+
+It knows records and plans; nothing is trained or attacked here.
+"""

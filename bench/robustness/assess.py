@@ -11,9 +11,10 @@ import torch
 
 from lapbench.attacks.base.attack import CLEAN, WORST, Attack, BallAttack, Candidate
 from lapbench.attacks.base.loss import column
-from lapbench.attacks.base.target import Sources, Target
+from lapbench.attacks.base.target import Target, TransferSources
 from lapbench.datasets.base.task import Split, Task
 from lapbench.datasets.base.validated import validated
+from lapbench.errors import NotApplicableError
 from lapbench.methods.base.base_set import order_by_class
 from lapbench.methods.base.model import Model
 from lapbench.robustness.attack_metrics import (
@@ -68,7 +69,7 @@ def assess_cell(
     robustness: Robustness,
     model: Model,
     task: Task,
-    sources: Sources,
+    sources: TransferSources,
     on_attack: Callable[[str], None],
 ) -> Assessment:
     """Run the attacks of a cell on its trained model, and check whether its gradient is hidden.
@@ -91,7 +92,7 @@ def assess_cell(
     return found
 
 
-def target_of(cell: Cell, model: Model, task: Task, sources: Sources) -> Target:
+def target_of(cell: Cell, model: Model, task: Task, sources: TransferSources) -> Target:
     """Return the model of a cell as its attacks see it."""
     head = cell.method.create_head()
     dependent = head.batch_dependent or task.nodes_only
@@ -197,6 +198,8 @@ def _run_attack(
         if not levels[0] or any(each != levels[0] for each in levels):
             raise ValueError(f"received the levels {levels}; accepted are the same in each batch")
         return AttackRun(planned.label, "ok"), checked
+    except NotApplicableError as error:
+        return AttackRun(planned.label, "skipped", str(error)), []
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         run = AttackRun(planned.label, "failed", reason, traceback=traceback.format_exc())

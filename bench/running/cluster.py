@@ -15,7 +15,7 @@ from lapbench.results.folder import ResultsFolder
 from lapbench.results.records import Record
 from lapbench.running.schedule import Slots, Submit
 from lapbench.running.worker import Limits, ProcessDiedError, run_in_process
-from lapbench.suite.plan import PlannedCell
+from lapbench.suite.plan import PLAN_FILE, PlannedCell
 
 _PATIENCE = 20.0
 """Seconds in which a scheduler must answer."""
@@ -90,7 +90,7 @@ def connect(address: str, folder: ResultsFolder, limits: Limits) -> Iterator[tup
 
 
 def _run_on_worker(planned: PlannedCell, folder: ResultsFolder, limits: Limits) -> Record | None:
-    if not (folder.path / "plan.json").is_file():
+    if not (folder.path / PLAN_FILE).is_file():
         raise ClusterError(
             f"results: the worker on {socket.gethostname()} does not see {folder.path}; accepted "
             "is a folder that all machines share: name one with --results"

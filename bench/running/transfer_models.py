@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lapbench.attacks.base.target import Sources
+from lapbench.attacks.base.target import TransferSources
 from lapbench.errors import LapbenchError, NotApplicableError
 from lapbench.methods.base.model import Model
 from lapbench.results.folder import ResultsFolder
@@ -28,7 +28,7 @@ def check_sources(cells: Sequence[PlannedCell], plan: Plan, folder: ResultsFolde
             )
 
 
-def sources_of(cell: Cell, folder: ResultsFolder) -> Sources:
+def sources_of(cell: Cell, folder: ResultsFolder) -> TransferSources:
     """Return what loads the models that a cell's attacks use, from the folder of its results."""
 
     def load(name: str) -> Model:

@@ -128,7 +128,7 @@ def _compose(components: list[Component], place: str, mistakes: list[str]) -> Me
         return None
     repeated = {term.name for term in terms if sum(term.name == t.name for t in terms) > 1}
     if repeated:
-        mistakes.append(f"{place}: {', '.join(repeated)} stands twice; leave one of them out")
+        mistakes.append(f"{place}: {', '.join(repeated)} is repeated; leave one of them out")
         return None
     return Method(heads[0] if heads else complete("softmax", Softmax()), terms)
 

@@ -23,6 +23,7 @@ from lapbench.reports.tracking.history_figure import draw
 from lapbench.results.collect import collect
 from lapbench.results.folder import RecordError
 from lapbench.results.tidy import tidy
+from lapbench.suite.plan import PLAN_FILE
 
 SECONDS = (
     "Seconds are not drawn: they are those of one machine and of how busy it was. Ratios to "
@@ -124,7 +125,7 @@ def load_history(folder: Path) -> tuple[pd.DataFrame, list[str]]:
 
     """
     frames, notes = [], []
-    for plan in sorted(folder.rglob("plan.json")):
+    for plan in sorted(folder.rglob(PLAN_FILE)):
         name = plan.parent.relative_to(folder).as_posix()
         try:
             frame, about = _load_run(plan.parent, name)

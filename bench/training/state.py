@@ -18,10 +18,11 @@ def training_state(
     schedule: torch.optim.lr_scheduler.LambdaLR,
 ) -> State:
     """Return what training goes on from after an epoch; :func:`lapbench.training.loop.train`."""
+    more = model.checkpoint_state() if isinstance(model, HasCheckpointState) else {}
     return {
         "epoch": epoch,
         "model": model.state_dict(),
-        "progress": model.checkpoint_state() if isinstance(model, HasCheckpointState) else {},
+        "checkpoint_state": more,
         "optimizer": optimizer.state_dict(),
         "schedule": schedule.state_dict(),
         "generator": torch.get_rng_state(),
@@ -32,5 +33,5 @@ def restore_model(model: Model, state: State) -> None:
     """Bring a model, and torch's generator, to where ``training_state`` found them."""
     model.load_state_dict(state["model"])
     if isinstance(model, HasCheckpointState):
-        model.resume(state["progress"])
+        model.resume(state["checkpoint_state"])
     torch.set_rng_state(state["generator"])

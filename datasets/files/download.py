@@ -83,7 +83,8 @@ def _bring(download: Download, silent: set[str]) -> list[Path]:
     archive = folder / download.name
     if folder.exists() and not folder.is_dir():
         raise DataError(
-            f"{folder} is no folder; set the environment variable {describe_variable()} to one"
+            f"{folder} is not a directory; set the environment variable {describe_variable()} to "
+            "one"
         )
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=_HIDDEN, dir=folder) as there:

@@ -1,1 +1,4 @@
-"""Backbones: one feature extractor a file."""
+"""Backbones: one feature extractor a file.
+
+They know tasks, not heads.
+"""

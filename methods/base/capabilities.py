@@ -6,7 +6,7 @@ has. Functions at the end say what holds for a model without.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,16 +108,25 @@ class UsesEdges:
     refuses_new_edges: str = ""
     """Why no edge can be added; empty where each can."""
 
-    def on_edges(self, edges: Tensor) -> AbstractContextManager[None]:
-        """Let it predict on edges (2, E), i < j, with nothing kept from others.
+    @contextmanager
+    def on_edges(self, edges: Tensor) -> Iterator[None]:
+        """Let it, and all in it, predict on edges (2, E), i < j, with nothing kept from others.
 
-        Trained parameters stay as they are, and its own edges come back in any case.
+        Trained parameters stay as they are, and the own edges come back in any case.
         """
-        return exchanged(self, "edge_index", edges)
+        parts = self.modules() if isinstance(self, nn.Module) else [self]
+        with ExitStack() as stack:
+            for part in parts:
+                if isinstance(part, UsesEdges):
+                    stack.enter_context(exchanged(part, "edge_index", edges))
+            yield
 
 
 class HasLayers(ABC):
     """A model whose outputs are those of modules one after the other, as verifiers need them."""
+
+    no_layers: str = ""
+    """Why it has none after all, as with a backbone that is no sequence; empty where it has."""
 
     @abstractmethod
     def layers(self) -> list[nn.Module]:

@@ -1,8 +1,6 @@
 """Bilevel learning on the nodes of a graph, whose inner problem is to train a graph network."""
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -78,10 +76,3 @@ class NetworkModel(NodeModel):
     def outputs(self, features: Tensor) -> Tensor:
         scores: Tensor = self.network.linear(features)
         return scores
-
-    @contextmanager
-    def on_edges(self, edges: Tensor) -> Iterator[None]:
-        """Predict on other edges, on which the network passes its messages."""
-        backbone: Any = self.network.backbone
-        with super().on_edges(edges), backbone.on_edges(self.edge_index):
-            yield

@@ -221,7 +221,7 @@ class NodeModel(Model, TrainsInPhases, HoldsOut, HasCheckpointState, HasNumbers,
             if isinstance(self.graph, Refined):
                 theta = self.graph.of_edges(self.edge_index, edges, len(self.x))
                 stack.enter_context(exchanged(self.graph, "theta", theta))
-            stack.enter_context(exchanged(self, "edge_index", edges))
+            stack.enter_context(super().on_edges(edges))
             # Weights kept from training are forgotten; predictions find the same ones again.
             self.restore({})
             yield

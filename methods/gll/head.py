@@ -19,7 +19,7 @@ class GLL(GLLOptions, Head):
 
     Labelled base samples and the batch are nodes of a k-nearest-neighbour graph of their features;
     Laplace learning from the base labels predicts the batch. The training loss is
-    :func:`value_loss`.
+    :func:`~lapbench.methods.graph.layer.value_loss`.
 
     Options: :class:`~lapbench.methods.gll.options.GLLOptions`.
 

@@ -57,7 +57,7 @@ class SimilarityGraph:
             ordered, order = keys.sort(stable=True)
             repeated = torch.zeros_like(i, dtype=torch.bool)
             repeated[order[1:]] = ordered[1:] == ordered[:-1]
-            self._refuse(repeated, "stands twice; add up or drop the repeated weights")
+            self._refuse(repeated, "is repeated; add up or drop the repeated weights")
 
     def _check_weights(self) -> None:
         for name in ("weights", "weights_reverse"):
@@ -128,7 +128,7 @@ class SimilarityGraph:
             ordered, order = slots.sort(stable=True)
             second = int(order[1:][ordered[1:] == ordered[:-1]].min())
             raise ValueError(
-                f"edge {second} = ({int(i[second])}, {int(j[second])}) stands twice; add up or "
+                f"edge {second} = ({int(i[second])}, {int(j[second])}) is repeated; add up or "
                 "drop the repeated weights"
             )
         both = weights.new_zeros(2 * len(unique)).index_put((slots,), weights).view(2, -1)

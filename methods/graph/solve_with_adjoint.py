@@ -161,7 +161,7 @@ def _check_labels(graph: SimilarityGraph, labels: Tensor, labeled: Tensor) -> No
     if bool(((labeled < 0) | (labeled >= graph.num_nodes)).any()):
         raise ValueError(f"labeled: an index is outside the nodes 0..{graph.num_nodes - 1}")
     if len(labeled.unique()) < len(labeled):
-        raise ValueError("labeled: an index stands twice; each node has one label")
+        raise ValueError("labeled: an index is repeated; each node has one label")
     _check_finite(labels, "labels")
 
 

@@ -1,1 +1,4 @@
-"""The page of a report for the browser."""
+"""The page of a report for the browser.
+
+It knows tables, and writes one file.
+"""

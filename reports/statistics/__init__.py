@@ -1,1 +1,4 @@
-"""Intervals, paired tests and ranks."""
+"""Intervals, paired tests and ranks.
+
+It knows tidy frames, and nobody else in ``reports``.
+"""

@@ -1,1 +1,4 @@
-"""Numbers of two runs compared, and of many drawn."""
+"""Numbers of two runs compared, and of many drawn.
+
+It knows tidy frames.
+"""

@@ -33,7 +33,7 @@ def attacked(case: str) -> tuple[Attack, Target, Split]:
 
 
 def test_every_attack_has_a_line():
-    assert set(FIRST) == set(names("attacks")), "tests/attack_table.py wants a case of each"
+    assert set(FIRST) == set(names("attacks")), "tests/helpers/attack_table.py wants a case of each"
 
 
 @pytest.mark.parametrize("name", sorted(FIRST))

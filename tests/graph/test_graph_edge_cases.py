@@ -168,7 +168,7 @@ def test_half_precision_is_computed_in_single(dtype: torch.dtype):
     [
         ([[0, 1], [1, 1]], [1.0, 1.0], r"edge 1 = \(1, 1\).*self-loop"),
         ([[0, 2], [1, 1]], [1.0, 1.0], r"edge 1 = \(2, 1\).*wrong order"),
-        ([[0, 0, 0], [1, 2, 1]], [1.0, 1.0, 1.0], r"edge 2 = \(0, 1\).*stands twice"),
+        ([[0, 0, 0], [1, 2, 1]], [1.0, 1.0, 1.0], r"edge 2 = \(0, 1\).*is repeated"),
         ([[0, 1], [1, 7]], [1.0, 1.0], r"edge 1 = \(1, 7\).*nodes 0..2"),
         ([[0, 1], [1, 2]], [1.0, -1.0], r"edge 1 = \(1, 2\).*finite and >= 0"),
         ([[0, 1], [1, 2]], [1.0, float("nan")], r"edge 1 = \(1, 2\).*finite and >= 0"),
@@ -183,7 +183,7 @@ def test_wrong_graph_names_the_first_offender(edges: list, weights: list, messag
 @pytest.mark.parametrize(
     ("labeled", "message"),
     [
-        ([0, 0], "stands twice"),
+        ([0, 0], "is repeated"),
         ([0, 5], "outside the nodes 0..2"),
         ([-1, 0], "outside the nodes 0..2"),
         ([0], r"\(m, c\) and \(m,\)"),

@@ -132,7 +132,7 @@ def test_class_in_the_place_of_an_object_is_named():
         ([[0, 1], [1, 0]], [1.0, -1.0], r"edge 1 = \(1, 0\) of weight -1"),
         ([[0, 1], [1, 9]], [1.0, 1.0], r"edge 1 = \(1, 9\).*nodes 0..2"),
         ([[0, 1], [1, 2]], [1.0], r"weights of shape \(1,\)"),
-        ([[0, 0], [1, 1]], [1.0, 1.0], r"edge 1 = \(0, 1\) stands twice"),
+        ([[0, 0], [1, 1]], [1.0, 1.0], r"edge 1 = \(0, 1\) is repeated"),
     ],
 )
 def test_wrong_directed_edges_are_named(edges: list, weights: list, message: str):

@@ -18,7 +18,7 @@ CLASSES, NEIGHBORS, RANK = 3, 6, 3
 def dense_values(
     points: Tensor, template: Tensor, labels: Tensor, label_weight: str = "ratio - 1"
 ) -> Tensor:
-    """Ŷ (n, c) at the points, by eq. 5 of the WNLLActivation paper."""
+    """Ŷ (n, c) at the points, by eq. 5 of the WNLL paper."""
     everything = np.concatenate([template.detach().numpy(), points.detach().numpy()])
     nodes, given = len(everything), len(template)
     weights = np.zeros((nodes, nodes))
@@ -79,7 +79,7 @@ def build(task: Task, **options: Any) -> Any:
 
 
 def interpolating(task: Task, **options: Any) -> Any:
-    """The same in the WNLLActivation branch; every second training sample is in its template."""
+    """The same in the WNLL branch; every second training sample is in its template."""
     model = build(task, **options)
     model.template = Split(task.train.x[::2], task.train.y[::2])
     model.branch = "wnll"

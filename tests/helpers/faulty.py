@@ -56,7 +56,7 @@ def started(folder: Path, *methods: str, **options: object) -> Iterator["subproc
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # A background prepared ignores SIGINT, and its children inherit that.
+        # A background job ignores SIGINT, and its children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         try:

@@ -44,7 +44,7 @@ def test_stopped_run_resumes_to_the_same_records(
     killed = tmp_path / "killed"
     run = subprocess.Popen(
         [command(), "run", str(tiny_suite), "--results", str(killed)],
-        # A background prepared ignores SIGINT, and its children inherit that.
+        # A background job ignores SIGINT, and its children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     while not list(killed.glob("records/*.json")) and run.poll() is None:

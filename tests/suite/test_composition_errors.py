@@ -28,7 +28,7 @@ def run(path: Path) -> tuple[int, str]:
     [
         ('["softmax", "gll + svm"]', "methods[1].name: received 2 heads (gll, svm); accepted is"),
         ('["gll + parseval + gll"]', "methods[0].name: received 2 heads (gll, gll); accepted is"),
-        ('["parseval + gll + parseval"]', "methods[0].name: parseval stands twice; leave one"),
+        ('["parseval + gll + parseval"]', "methods[0].name: parseval is repeated; leave one"),
         ('["gll + parsval"]', "methods[0].name: unknown method 'parsval'; known are: bilevel, "),
         ('["gll + "]', "methods[0].name: a part is missing beside +"),
         ('["gll ++ parseval"]', "methods[0].name: a part is missing beside +"),

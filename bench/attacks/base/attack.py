@@ -148,7 +148,11 @@ class GradientAttack(BallAttack):
     gradient: Gradient = "own"
 
     def skip(self, target: Target) -> str | None:
-        """Return that there is no other gradient, where the exact one is asked for and its own."""
+        """Return that there is no exact gradient beside its own, or no base set to average over."""
+        if self.base_sets > 1 and not target.has_base_set:
+            return "it has no base set that is drawn"
         if self.gradient == "exact" and target.gradient_kind != "surrogate":
             return f"its own gradient is no surrogate ({target.gradient_kind})"
+        if self.gradient == "exact" and not target.has_exact_gradient:
+            return "it has no exact gradient beside its surrogate"
         return None

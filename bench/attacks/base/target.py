@@ -15,7 +15,7 @@ from lapbench.methods.base.capabilities import HasBaseSet, HasExactGradient, wit
 from lapbench.methods.base.model import GradientKind, Model
 from lapbench.seeds import Seeds
 
-Sources = Callable[[str], Model]
+TransferSources = Callable[[str], Model]
 """From the name of a method, or the key of a record, to its model.
 
 It raises ``NotApplicableError`` where there is none.
@@ -46,7 +46,7 @@ class Target:
         task: Task,
         seeds: Seeds,
         gradient_kind: GradientKind = "autograd",
-        sources: Sources = no_sources,
+        sources: TransferSources = no_sources,
         batch_dependent: bool = True,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
@@ -123,6 +123,11 @@ class Target:
     def has_base_set(self) -> bool:
         """Whether the model has a base set that can be drawn anew."""
         return isinstance(self.model, HasBaseSet)
+
+    @property
+    def has_exact_gradient(self) -> bool:
+        """Whether the model has an exact gradient beside the one that it trains with."""
+        return isinstance(self.model, HasExactGradient)
 
     def _base_sets(self, count: int) -> list[Model]:
         if not isinstance(self.model, HasBaseSet):

@@ -1,1 +1,4 @@
-"""Exact verification of small ReLU networks: affine layers, bounds, an integer program."""
+"""Exact verification of small ReLU networks: affine layers, bounds, an integer program.
+
+It knows layers and inputs; the one model that it asks is for its layers.
+"""

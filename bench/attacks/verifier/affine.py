@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import nn
 
-from lapbench.methods.base.backbone import Features, Normalize
+from lapbench.methods.base.backbone import Normalize
 from lapbench.methods.base.capabilities import HasLayers
 from lapbench.methods.base.model import Model
 
@@ -35,11 +35,8 @@ def why_not(model: Model) -> str | None:
             f"verification: received {type(model).__name__}; accepted are heads that are linear in "
             "the features, softmax and svm, with any terms"
         )
-    if not isinstance(model.backbone, Features):
-        return (
-            f"verification: the backbone is a {type(model.backbone).__name__}; accepted are layers "
-            "in sequence; use strided_cnn or mlp"
-        )
+    if model.no_layers:
+        return f"verification: {model.no_layers}"
     for layer in model.layers():
         if not isinstance(layer, (*_AFFINE, nn.ReLU)):
             return (
