@@ -2,10 +2,10 @@
 
 from typing import ClassVar
 
-from lapbench.datasets.base.source import Source
+from lapbench.datasets.base.data_files import DataFiles
 from lapbench.datasets.base.task import Dataset
 from lapbench.datasets.base.validated import validated
-from lapbench.datasets.files.cifar import cifar_source, read_cifar_images
+from lapbench.datasets.files.cifar import cifar_files, read_cifar_images
 from lapbench.datasets.files.images import Images, PublishedImages
 
 
@@ -33,7 +33,7 @@ class CIFAR10(PublishedImages, Dataset):
     """
 
     training: ClassVar[int] = 50_000
-    source: ClassVar[Source] = cifar_source(
+    data_files: ClassVar[DataFiles] = cifar_files(
         "cifar10",
         "cifar-10-python.tar.gz",
         "c58f30108f718f92721af3b95e74349a",

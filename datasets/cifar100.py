@@ -2,10 +2,10 @@
 
 from typing import ClassVar
 
-from lapbench.datasets.base.source import Source
+from lapbench.datasets.base.data_files import DataFiles
 from lapbench.datasets.base.task import Dataset
 from lapbench.datasets.base.validated import validated
-from lapbench.datasets.files.cifar import cifar_source, read_cifar_images
+from lapbench.datasets.files.cifar import cifar_files, read_cifar_images
 from lapbench.datasets.files.images import Images, PublishedImages
 
 
@@ -30,7 +30,7 @@ class CIFAR100(PublishedImages, Dataset):
 
     training: ClassVar[int] = 50_000
     classes: ClassVar[int] = 100
-    source: ClassVar[Source] = cifar_source(
+    data_files: ClassVar[DataFiles] = cifar_files(
         "cifar100",
         "cifar-100-python.tar.gz",
         "eb9058c3a382ffc7106e4002c42a8d85",

@@ -2,10 +2,10 @@
 
 from typing import ClassVar
 
-from lapbench.datasets.base.source import Source
+from lapbench.datasets.base.data_files import DataFiles
 from lapbench.datasets.base.task import Dataset
 from lapbench.datasets.base.validated import validated
-from lapbench.datasets.files.planetoid import CitationGraph, citation_source
+from lapbench.datasets.files.planetoid import CitationGraph, citation_files
 
 
 @validated
@@ -21,9 +21,9 @@ class CiteSeer(CitationGraph, Dataset):
     Split (120, 500 and 1,000 nodes), files (CiteSeer/raw/ind.citeseer.*) and their risk are as with
     ``cora``.
 
-    Options and source are those of :class:`~lapbench.datasets.files.planetoid.CitationGraph`.
+    Options and source: :class:`~lapbench.datasets.files.planetoid.CitationGraph`.
 
     """
 
     graph: ClassVar[str] = "CiteSeer"
-    source: ClassVar[Source] = citation_source("CiteSeer")
+    data_files: ClassVar[DataFiles] = citation_files("CiteSeer")

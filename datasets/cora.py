@@ -2,10 +2,10 @@
 
 from typing import ClassVar
 
-from lapbench.datasets.base.source import Source
+from lapbench.datasets.base.data_files import DataFiles
 from lapbench.datasets.base.task import Dataset
 from lapbench.datasets.base.validated import validated
-from lapbench.datasets.files.planetoid import CitationGraph, citation_source
+from lapbench.datasets.files.planetoid import CitationGraph, citation_files
 
 
 @validated
@@ -26,9 +26,9 @@ class Cora(CitationGraph, Dataset):
     in the user's cache folder. If none is there, torch_geometric downloads them. They are pickles,
     which may run any program when they are read: use only files that you trust.
 
-    Options and source are those of :class:`~lapbench.datasets.files.planetoid.CitationGraph`.
+    Options and source: :class:`~lapbench.datasets.files.planetoid.CitationGraph`.
 
     """
 
     graph: ClassVar[str] = "Cora"
-    source: ClassVar[Source] = citation_source("Cora")
+    data_files: ClassVar[DataFiles] = citation_files("Cora")

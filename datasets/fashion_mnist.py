@@ -2,10 +2,10 @@
 
 from typing import ClassVar
 
-from lapbench.datasets.base.source import Source
+from lapbench.datasets.base.data_files import DataFiles
 from lapbench.datasets.base.task import Dataset
 from lapbench.datasets.base.validated import validated
-from lapbench.datasets.files.idx import idx_source, read_idx_images
+from lapbench.datasets.files.idx import idx_files, read_idx_images
 from lapbench.datasets.files.images import Images, PublishedImages
 
 
@@ -28,7 +28,7 @@ class FashionMNIST(PublishedImages, Dataset):
     """
 
     training: ClassVar[int] = 60_000
-    source: ClassVar[Source] = idx_source(
+    data_files: ClassVar[DataFiles] = idx_files(
         "fashion_mnist",
         "FashionMNIST/raw",
         "H. Xiao, K. Rasul, R. Vollgraf, Zalando SE; MIT",

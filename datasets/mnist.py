@@ -2,10 +2,10 @@
 
 from typing import ClassVar
 
-from lapbench.datasets.base.source import Source
+from lapbench.datasets.base.data_files import DataFiles
 from lapbench.datasets.base.task import Dataset
 from lapbench.datasets.base.validated import validated
-from lapbench.datasets.files.idx import idx_source, read_idx_images
+from lapbench.datasets.files.idx import idx_files, read_idx_images
 from lapbench.datasets.files.images import Images, PublishedImages
 
 
@@ -35,7 +35,7 @@ class MNIST(PublishedImages, Dataset):
     """
 
     training: ClassVar[int] = 60_000
-    source: ClassVar[Source] = idx_source(
+    data_files: ClassVar[DataFiles] = idx_files(
         "mnist",
         "MNIST/raw",
         "Y. LeCun, C. Cortes, C. Burges; CC BY-SA 3.0",

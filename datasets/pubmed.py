@@ -2,10 +2,10 @@
 
 from typing import ClassVar
 
-from lapbench.datasets.base.source import Source
+from lapbench.datasets.base.data_files import DataFiles
 from lapbench.datasets.base.task import Dataset
 from lapbench.datasets.base.validated import validated
-from lapbench.datasets.files.planetoid import CitationGraph, citation_source
+from lapbench.datasets.files.planetoid import CitationGraph, citation_files
 
 
 @validated
@@ -19,9 +19,9 @@ class PubMed(CitationGraph, Dataset):
     Split (60, 500 and 1,000 nodes), files (PubMed/raw/ind.pubmed.*) and their risk are as with
     ``cora``.
 
-    Options and source are those of :class:`~lapbench.datasets.files.planetoid.CitationGraph`.
+    Options and source: :class:`~lapbench.datasets.files.planetoid.CitationGraph`.
 
     """
 
     graph: ClassVar[str] = "PubMed"
-    source: ClassVar[Source] = citation_source("PubMed")
+    data_files: ClassVar[DataFiles] = citation_files("PubMed")

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.io import loadmat
 
-from lapbench.datasets.base.source import Download, File, Source
+from lapbench.datasets.base.data_files import DataFiles, Download, File
 from lapbench.datasets.base.task import Dataset
 from lapbench.datasets.base.validated import validated
 from lapbench.datasets.files.images import Bytes, Images, PublishedImages
@@ -43,7 +43,7 @@ class SVHN(PublishedImages, Dataset):
     """
 
     training: ClassVar[int] = 73_257
-    source: ClassVar[Source] = Source(
+    data_files: ClassVar[DataFiles] = DataFiles(
         "svhn",
         "Y. Netzer and others, Stanford University; for non-commercial use only",
         tuple(

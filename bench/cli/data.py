@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from lapbench import discovery
+from lapbench.datasets.files.files import DataError, data_folder, describe_variable, find, read
 
 if TYPE_CHECKING:
-    from lapbench.datasets.base.source import Source
+    from lapbench.datasets.base.data_files import DataFiles
     from lapbench.datasets.base.task import Dataset
 
 
@@ -63,24 +64,19 @@ def verify(names: tuple[str, ...]) -> None:
 @data.command()
 @click.argument("names", metavar="[NAME…]", nargs=-1, callback=_known)
 def where(names: tuple[str, ...]) -> None:
-    """Print where files are, or belong.
-
-    For each data set, or all of them, with its publisher and licence.
-    """
-    from lapbench.datasets.files.files import data_folder, describe_variable
-
+    """Print where the files of data sets are, or belong, with publisher and licence."""
     click.echo(f"The data folder is {data_folder()}; it is set by {describe_variable()}.")
     _for_each(names or tuple(discovery.names("datasets")), _where)
 
 
-def _for_each(names: tuple[str, ...], say: "Callable[[type[Dataset], Source], bool]") -> None:
+def _for_each(names: tuple[str, ...], say: "Callable[[type[Dataset], DataFiles], bool]") -> None:
     """Do something with each data set that has files; exit with 1 at the end if one went wrong."""
     right = True
     for name in names:
         kind = discovery.load("datasets", name)
-        if kind.source:
+        if kind.data_files:
             try:
-                right &= say(kind, kind.source)
+                right &= say(kind, kind.data_files)
             except OSError as error:
                 click.echo(f"Error: {error}", err=True)
                 right = False
@@ -92,51 +88,46 @@ def _for_each(names: tuple[str, ...], say: "Callable[[type[Dataset], Source], bo
         sys.exit(1)
 
 
-def _fetch(kind: "type[Dataset]", source: "Source") -> bool:
+def _fetch(kind: "type[Dataset]", wanted: "DataFiles") -> bool:
     from lapbench.datasets.files.download import fetch as download
-    from lapbench.datasets.files.files import find
 
-    there = [file for file in source.files if find(file)]
-    click.echo(f"{source.name}: {len(there)} of {len(source.files)} files are there already")
-    if len(there) < len(source.files):
-        if source.others:
+    there = [file for file in wanted.files if find(file)]
+    click.echo(f"{wanted.name}: {len(there)} of {len(wanted.files)} files are there already")
+    if len(there) < len(wanted.files):
+        if wanted.others:
             _load(kind)
-        download(source)
-        for file in source.files:
+        download(wanted)
+        for file in wanted.files:
             if file not in there:
                 click.echo(f"  downloaded  {find(file)}")
     return True
 
 
-def _verify(kind: "type[Dataset]", source: "Source") -> bool:
-    from lapbench.datasets.files.files import DataError, data_folder, find, read
-
-    click.echo(f"{source.name}:")
-    missing = [file for file in source.files if not find(file)]
+def _verify(kind: "type[Dataset]", wanted: "DataFiles") -> bool:
+    click.echo(f"{wanted.name}:")
+    missing = [file for file in wanted.files if not find(file)]
     wrong = 0
-    for file in source.files:
+    for file in wanted.files:
         try:
             if file in missing:
                 click.echo(f"  missing  {data_folder() / file.places[0]}")
             else:
-                read(source.name, file)
+                read(wanted.name, file)
                 click.echo(f"  {'right' if file.md5 else 'there'}    {find(file)}")
         except DataError as error:
             wrong += 1
             click.echo(f"  wrong    {error}")
     if missing:
-        click.echo(f"`lapbench data fetch {source.name}` downloads what is missing")
-    elif source.others and not wrong:
+        click.echo(f"`lapbench data fetch {wanted.name}` downloads what is missing")
+    elif wanted.others and not wrong:
         _load(kind)
         click.echo("  right    as many nodes, edges, features and classes as published")
     return not missing and not wrong
 
 
-def _where(_: "type[Dataset]", source: "Source") -> bool:
-    from lapbench.datasets.files.files import data_folder, find
-
-    click.echo(f"{source.name}: {source.terms}")
-    for file in source.files:
+def _where(_: "type[Dataset]", wanted: "DataFiles") -> bool:
+    click.echo(f"{wanted.name}: {wanted.terms}")
+    for file in wanted.files:
         path = find(file)
         state = "there  " if path else "missing"
         click.echo(f"  {state}  {path or data_folder() / file.places[0]}")

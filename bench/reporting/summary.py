@@ -19,7 +19,7 @@ def summarise(found: Collected) -> Report:
     """Return all tables and sentences."""
     plan, records = found.plan, found.records
     frame, flags = tidy(plan, records, found.refused), tidy_flags(plan, records)
-    attacked = robustness(frame)
+    under_attack = robustness(frame)
     failed, inapplicable = unfinished_attacks(plan, records)
     printed = published_rows(plan)
     return Report(
@@ -27,9 +27,9 @@ def summarise(found: Collected) -> Report:
         records=frame,
         flags=flags,
         board=leaderboard(frame),
-        robustness=attacked,
-        headline=headline(attacked, flags),
-        verdicts=verdicts(attacked, flags),
+        robustness=under_attack,
+        headline=headline(under_attack, flags),
+        verdicts=verdicts(under_attack, flags),
         published=beside_measured(printed, frame),
         comparisons=comparisons(frame),
         statistics=[describe(means) for means in mean_accuracies(frame)],

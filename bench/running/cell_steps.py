@@ -75,11 +75,11 @@ def run_steps(
         stages = time_stages(model, task, cell.device, softmax_pass(cell, task))
     numbers = stages.numbers | log.first_step
     metrics += [Metric(name, "train", v, len(task.train)) for name, v in numbers.items()]
-    attacked = Assessment([])
+    assessment = Assessment([])
     if cell.robustness:
         sources = sources_of(cell, folder)
-        attacked = assess_cell(cell, cell.robustness, model, task, sources, events.attack)
-    metrics += attacked.metrics
+        assessment = assess_cell(cell, cell.robustness, model, task, sources, events.attack)
+    metrics += assessment.metrics
     for metric in metrics:
         if not math.isfinite(metric.value):
             raise DivergedError(f"{metric.metric} of the trained model is {metric.value}")
@@ -87,11 +87,11 @@ def run_steps(
         record,
         status="ok",
         metrics=metrics,
-        attacks=attacked.runs,
-        flags=attacked.checks,
-        timing=_timing(cell, task, log, stages, attacked.seconds),
+        attacks=assessment.runs,
+        flags=assessment.checks,
+        timing=_timing(cell, task, log, stages, assessment.seconds),
     )
-    return Outcome(done, model.state_dict(), log.arrays | attacked.arrays)
+    return Outcome(done, model.state_dict(), log.arrays | assessment.arrays)
 
 
 def _train(

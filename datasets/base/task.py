@@ -10,7 +10,7 @@ import torch
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from lapbench.datasets.base.source import Source
+from lapbench.datasets.base.data_files import DataFiles
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,11 +157,11 @@ class Dataset(ABC):
     """A data set: a frozen pydantic dataclass of its options, in a file of its name.
 
     Attributes:
-        source: what it reads from the data folder; None if nothing.
+        data_files: what it reads from the data folder; None if nothing.
 
     """
 
-    source: ClassVar[Source | None] = None
+    data_files: ClassVar[DataFiles | None] = None
 
     nodes_only: ClassVar[bool] = False
     """Whether its tasks are node tasks."""

@@ -4,16 +4,16 @@ import pickle
 
 import numpy as np
 
-from lapbench.datasets.base.source import Download, File, Source
+from lapbench.datasets.base.data_files import DataFiles, Download, File
 from lapbench.datasets.files.images import Bytes, Images
 
 _TERMS = "A. Krizhevsky; no licence is stated, the publisher asks to cite the report"
 
 
-def cifar_source(
+def cifar_files(
     name: str, archive: str, md5: str, mirrors: tuple[str, ...], members: dict[str, str]
-) -> Source:
-    """Return the source of a data set that is an archive of batches, the last one for testing.
+) -> DataFiles:
+    """Return the data files of a data set that is an archive of batches, the last one for testing.
 
     Args:
         name: of the data set.
@@ -24,7 +24,7 @@ def cifar_source(
 
     """
     files = tuple(File((path,), content) for path, content in members.items())
-    return Source(name, _TERMS, (Download(archive, md5, mirrors, files),))
+    return DataFiles(name, _TERMS, (Download(archive, md5, mirrors, files),))
 
 
 def read_cifar_images(contents: list[bytes], labels: str) -> Images:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pooch
 import requests
 
-from lapbench.datasets.base.source import Download, Source
+from lapbench.datasets.base.data_files import DataFiles, Download
 from lapbench.datasets.files.files import (
     DataError,
     MissingDataError,
@@ -27,18 +27,18 @@ _PATIENCE = 30.0
 """Seconds in which a server must say something."""
 
 
-def contents(source: Source) -> list[bytes]:
+def contents(wanted: DataFiles) -> list[bytes]:
     """Return the contents of all files of a data set, not gzipped, after downloading missing ones.
 
     Raises:
         DataError: as :func:`fetch` does, or if a file is not the published one.
 
     """
-    fetch(source)
-    return [read(source.name, file) for file in source.files]
+    fetch(wanted)
+    return [read(wanted.name, file) for file in wanted.files]
 
 
-def fetch(source: Source) -> list[Path]:
+def fetch(wanted: DataFiles) -> list[Path]:
     """Download what is missing of a data set, and return the paths of all files that came.
 
     Mirrors are tried in their order, each twice. A file gets its name when it is whole and its hash
@@ -51,7 +51,7 @@ def fetch(source: Source) -> list[Path]:
         DataError: if an archive has no right to its hash: members lead out of the folder.
 
     """
-    missing = [part for part in source.downloads if not all(map(find, part.files))]
+    missing = [part for part in wanted.downloads if not all(map(find, part.files))]
     came: list[Path] = []
     failures: dict[Download, str] = {}
     silent: set[str] = set()
@@ -63,7 +63,7 @@ def fetch(source: Source) -> list[Path]:
         except OSError as error:
             failures[download] = str(error)
     if failures:
-        raise _missing(source, failures)
+        raise _missing(wanted, failures)
     return came
 
 
@@ -173,7 +173,7 @@ def _members(download: Download, path: Path) -> dict[str, bytes]:
     return found
 
 
-def _missing(source: Source, failures: dict[Download, str]) -> MissingDataError:
+def _missing(wanted: DataFiles, failures: dict[Download, str]) -> MissingDataError:
     lines = []
     for download, reasons in failures.items():
         lines.append(f"{data_folder() / download.name} (MD5 sum {download.md5})")
@@ -183,13 +183,13 @@ def _missing(source: Source, failures: dict[Download, str]) -> MissingDataError:
     return MissingDataError(
         "\n  ".join(
             [
-                f"{source.name}: {len(failures)} of {len(source.downloads)} files are not there, "
+                f"{wanted.name}: {len(failures)} of {len(wanted.downloads)} files are not there, "
                 "and downloading them failed:",
                 *lines,
             ]
         )
         + "\nput the original files there, or set the environment variable "
         f"{describe_variable()} to the folder that has "
-        f"{next(iter(failures)).files[0].places[0]}; `lapbench data fetch {source.name}` tries "
+        f"{next(iter(failures)).files[0].places[0]}; `lapbench data fetch {wanted.name}` tries "
         "the download again"
     )

@@ -6,7 +6,7 @@ import os
 import zlib
 from pathlib import Path
 
-from lapbench.datasets.base.source import File
+from lapbench.datasets.base.data_files import File
 
 
 class DataError(OSError):

@@ -2,19 +2,19 @@
 
 import numpy as np
 
-from lapbench.datasets.base.source import Download, File, Source
+from lapbench.datasets.base.data_files import DataFiles, Download, File
 from lapbench.datasets.files.images import Bytes, Images
 
 
-def idx_source(
+def idx_files(
     name: str, folder: str, terms: str, mirrors: tuple[str, ...], hashes: dict[str, tuple[str, str]]
-) -> Source:
-    """Return the source of a data set whose files are in the idx format, each gzipped by itself.
+) -> DataFiles:
+    """Return the files of a data set that are in the idx format, each gzipped by itself.
 
     Args:
         name: of the data set.
         folder: of its files, below the data folder.
-        terms: as those of :class:`Source`.
+        terms: as those of :class:`DataFiles`.
         mirrors: addresses of folders, with a slash at the end.
         hashes: names of files, without ``.gz``, with the MD5 sums of the gzipped file and of its
             content; in the order training images, training labels, test images, test labels.
@@ -29,11 +29,11 @@ def idx_source(
         )
         for file, (zipped, content) in hashes.items()
     ]
-    return Source(name, terms, tuple(downloads))
+    return DataFiles(name, terms, tuple(downloads))
 
 
 def read_idx_images(contents: list[bytes]) -> Images:
-    """Return grey images and their classes from the files of :func:`idx_source`."""
+    """Return grey images and their classes from the files of :func:`idx_files`."""
     images, labels, test_images, test_labels = map(_array, contents)
     return Images(images[:, None], labels, test_images[:, None], test_labels)
 

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
+from lapbench.datasets.base.data_files import DataFiles
 from lapbench.datasets.base.draws import draw_rows
-from lapbench.datasets.base.source import Source
 from lapbench.datasets.base.task import Dataset, Split, Task
 from lapbench.datasets.base.validated import validated
 from lapbench.datasets.files.download import contents
@@ -34,7 +34,7 @@ class PublishedImages(Dataset):
     per repetition and each class in proportion, or in the published order.
 
     Attributes:
-        source: the files, which are downloaded if they are not there.
+        data_files: the files, which are downloaded if they are not there.
         training: how many training images are published.
         classes: how many there are.
 
@@ -49,7 +49,7 @@ class PublishedImages(Dataset):
 
     """
 
-    source: ClassVar[Source]
+    data_files: ClassVar[DataFiles]
     training: ClassVar[int]
     classes: ClassVar[int] = 10
 
@@ -81,12 +81,12 @@ class PublishedImages(Dataset):
             DataError: if files are missing and cannot be downloaded, or not the published ones.
 
         """
-        images, labels, test_images, test_labels = self.parse(contents(self.source))
+        images, labels, test_images, test_labels = self.parse(contents(self.data_files))
         train, validation = draw_rows(
             labels, self.validation, self.train_size, rng, self.train_rows
         )
         return Task(
-            self.source.name,
+            self.data_files.name,
             train=image_split(images[train], labels[train]),
             validation=image_split(images[validation], labels[validation]),
             test=image_split(test_images, test_labels),

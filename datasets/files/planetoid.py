@@ -13,8 +13,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from lapbench.datasets.base.data_files import DataFiles, File
 from lapbench.datasets.base.nodes import node_task, undirected
-from lapbench.datasets.base.source import File, Source
 from lapbench.datasets.base.task import Dataset, Task
 from lapbench.datasets.base.validated import validated
 from lapbench.datasets.files.files import (
@@ -44,10 +44,12 @@ PUBLISHED = {
 }
 
 
-def citation_source(name: str) -> Source:
-    """Return the source of a graph, whose files torch_geometric downloads."""
+def citation_files(name: str) -> DataFiles:
+    """Return the data files of a graph, whose files torch_geometric downloads."""
     files = [File((f"{name}/raw/ind.{name.lower()}.{part}",), None) for part in _PARTS]
-    return Source(name.lower(), "Z. Yang, W. W. Cohen, R. Salakhutdinov; MIT", others=tuple(files))
+    return DataFiles(
+        name.lower(), "Z. Yang, W. W. Cohen, R. Salakhutdinov; MIT", others=tuple(files)
+    )
 
 
 @validated
@@ -55,7 +57,7 @@ class CitationGraph(Dataset):
     """A citation graph with the published split, of which the validation nodes are halved.
 
     Attributes:
-        source: its files, which torch_geometric downloads if none is there.
+        data_files: its files, which torch_geometric downloads if none is there.
         graph: its name in them.
 
     Args:

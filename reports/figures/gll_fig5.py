@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lapbench.reports.colors import Styles
-from lapbench.reports.figures.base.attacked import (
+from lapbench.reports.figures.base.layout import grid, heading, sheet
+from lapbench.reports.figures.base.under_attack import (
     accuracies,
     after_last_step,
     draw_accuracy,
@@ -18,7 +19,6 @@ from lapbench.reports.figures.base.attacked import (
     method_entries,
     method_styles,
 )
-from lapbench.reports.figures.base.layout import grid, heading, sheet
 from lapbench.reports.results import Results, panels
 from lapbench.reports.robustness import ACCURACY
 

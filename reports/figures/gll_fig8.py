@@ -9,8 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lapbench.reports.colors import Styles
-from lapbench.reports.figures.base.attacked import after_last_step, method_entries, method_styles
 from lapbench.reports.figures.base.layout import grid, heading, sheet
+from lapbench.reports.figures.base.under_attack import (
+    after_last_step,
+    method_entries,
+    method_styles,
+)
 from lapbench.reports.results import Results, finite, panels
 from lapbench.reports.robustness import ACCURACY
 

@@ -10,7 +10,6 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lapbench.reports.figures.base.attacked import describe_level
 from lapbench.reports.figures.base.images import (
     Array,
     Attacked,
@@ -21,6 +20,7 @@ from lapbench.reports.figures.base.images import (
     write_above,
 )
 from lapbench.reports.figures.base.layout import sheet
+from lapbench.reports.figures.base.under_attack import describe_level
 from lapbench.reports.results import Results
 from lapbench.reports.robustness import ACCURACY, WORST
 from lapbench.reports.style import PAGE, SMALL

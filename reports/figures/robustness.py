@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from lapbench.reports.about import highest_first
 from lapbench.reports.colors import Styles
-from lapbench.reports.figures.base.attacked import (
+from lapbench.reports.figures.base.layout import grid, heading, sheet
+from lapbench.reports.figures.base.under_attack import (
     accuracies,
     after_last_step,
     draw_accuracy,
@@ -17,7 +18,6 @@ from lapbench.reports.figures.base.attacked import (
     method_entries,
     method_styles,
 )
-from lapbench.reports.figures.base.layout import grid, heading, sheet
 from lapbench.reports.results import Results, finite, panels
 from lapbench.reports.robustness import ACCURACY, WORST
 

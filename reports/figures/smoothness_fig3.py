@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lapbench.reports.colors import Styles
-from lapbench.reports.figures.base.attacked import method_entries, method_styles
 from lapbench.reports.figures.base.layout import heading, sheet
+from lapbench.reports.figures.base.under_attack import method_entries, method_styles
 from lapbench.reports.results import Results, panels_of_methods
 
 PREFIX = "smoothness_"

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from lapbench.reports.figures.base.attacked import after_last_step, describe_level
 from lapbench.reports.figures.base.layout import grid, heading, sheet
+from lapbench.reports.figures.base.under_attack import after_last_step, describe_level
 from lapbench.reports.results import Results, finite, panels
 from lapbench.reports.robustness import ACCURACY, CLEAN
 from lapbench.reports.style import PAGE, SMALL, shown

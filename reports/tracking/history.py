@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from lapbench.reports.figures.base.attacked import after_last_step, describe_level
+from lapbench.reports.figures.base.under_attack import after_last_step, describe_level
 from lapbench.reports.figures.robustness import NORMS
 from lapbench.reports.results import finite
 from lapbench.reports.robustness import ACCURACY, CLEAN, WORST

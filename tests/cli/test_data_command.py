@@ -27,7 +27,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """A server that has a small MNIST."""
     with serving() as running:
-        monkeypatch.setattr(MNIST, "source", zipped(TEXTS, "raw", running.url))
+        monkeypatch.setattr(MNIST, "data_files", zipped(TEXTS, "raw", running.url))
         for name, text in TEXTS.items():
             running.offer(f"{name}.gz", gzip.compress(text, mtime=0))
         yield running

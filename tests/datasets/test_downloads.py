@@ -83,9 +83,9 @@ class TestABadServer:
         self, server: Server, data: Path, bad: object
     ):
         server.answers["one"] = lambda handler: bad(handler, server)
-        source = plain(NAME, CONTENT, f"{server.url}one")
+        data_files = plain(NAME, CONTENT, f"{server.url}one")
         with pytest.raises(MissingDataError, match=f"{server.url}one: .*{BAD[bad]}") as error:
-            fetch(source)
+            fetch(data_files)
         assert f"{data / NAME} (MD5 sum {md5(CONTENT)})" in str(error.value)
         assert f"LAPBENCH_DATA (now {data})" in str(error.value)
         assert listing(data) == {"mine.txt"}
@@ -134,12 +134,12 @@ def test_interruption_leaves_nothing(server: Server, data: Path, monkeypatch: py
 
 def test_what_is_there_is_not_asked_for_and_stays(server: Server, data: Path):
     texts = {name: name.encode() for name in ("first", "second", "third")}
-    source = zipped(texts, "raw", server.url)
+    data_files = zipped(texts, "raw", server.url)
     for name, text in texts.items():
         server.offer(f"{name}.gz", gzip.compress(text, mtime=0))
     own = gzip.compress(texts["second"], 1, mtime=9)
     write_files(data, {"raw/first": texts["first"], "raw/second.gz": own})
-    assert contents(source) == list(texts.values())
+    assert contents(data_files) == list(texts.values())
     assert server.asked == ["third.gz"]
     assert (data / "raw/second.gz").read_bytes() == own
     assert listing(data) == {"mine.txt", "raw/first", "raw/second.gz", "raw/third.gz"}
@@ -167,13 +167,13 @@ def test_a_damaged_gzip_file_is_refused(data: Path, content: bytes):
 
 
 def test_one_file_failing_does_not_keep_others_from_coming(server: Server, data: Path):
-    source = zipped({"first": b"1", "second": b"2"}, "raw", server.url)
+    data_files = zipped({"first": b"1", "second": b"2"}, "raw", server.url)
     server.offer("second.gz", gzip.compress(b"2", mtime=0))
     with pytest.raises(MissingDataError, match="tiny: 1 of 2 files are not there"):
-        fetch(source)
+        fetch(data_files)
     assert listing(data) == {"mine.txt", "raw/second.gz"}
     server.offer("first.gz", gzip.compress(b"1", mtime=0))
-    assert contents(source) == [b"1", b"2"]
+    assert contents(data_files) == [b"1", b"2"]
 
 
 def test_a_host_that_does_not_answer_is_tried_for_one_file_only(server: Server):
@@ -187,12 +187,12 @@ def test_a_host_that_does_not_answer_is_tried_for_one_file_only(server: Server):
 def test_without_a_network_every_file_is_named_with_its_addresses(data: Path):
     with serving() as server:
         closed = server.url
-    source = zipped({"first": b"1", "second": b"2"}, "raw", closed)
+    data_files = zipped({"first": b"1", "second": b"2"}, "raw", closed)
     with pytest.raises(MissingDataError) as error:
-        contents(source)
+        contents(data_files)
     message = str(error.value)
     assert message.startswith("tiny: 2 of 2 files are not there, and downloading them failed:\n")
-    for each in source.downloads:
+    for each in data_files.downloads:
         assert f"{data / each.name} (MD5 sum {each.md5})" in message
         assert f"or {each.files[0].places[0]} below {data}" in message
         assert each.mirrors[0] in message
@@ -209,9 +209,9 @@ def test_two_at_once_do_not_harm_each_other(server: Server, data: Path):
         send(handler, CONTENT)
 
     server.answers["one"] = together
-    source = plain(NAME, CONTENT, f"{server.url}one")
+    data_files = plain(NAME, CONTENT, f"{server.url}one")
     with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(contents, [source, source])) == [[CONTENT], [CONTENT]]
+        assert list(pool.map(contents, [data_files, data_files])) == [[CONTENT], [CONTENT]]
     assert listing(data) == {"mine.txt", NAME}
 
 
@@ -315,7 +315,7 @@ def test_a_pickle_with_a_wrong_hash_is_not_opened(data: Path, monkeypatch: pytes
     from lapbench.datasets.cifar10 import CIFAR10
 
     monkeypatch.setattr(pickle, "loads", lambda *_, **__: pytest.fail("opens it"))
-    names = [file.places[0] for file in CIFAR10.source.files]
+    names = [file.places[0] for file in CIFAR10.data_files.files]
     write_files(data, dict.fromkeys(names, b"cos\nsystem\n(S'true'\ntR."))
     with pytest.raises(DataError, match="data_batch_1 is not the published file"):
         CIFAR10().load(None)  # type: ignore[arg-type]

@@ -27,7 +27,7 @@ def publish(folder: Path, monkeypatch: pytest.MonkeyPatch, labels: np.ndarray) -
     contents += [idx(numbered(TEST, TRAIN, 1, 28)[:, 0]), idx(np.arange(TEST) % 10)]
     named = dict(zip(NAMES, contents, strict=True))
     monkeypatch.setattr(MNIST, "training", TRAIN)
-    monkeypatch.setattr(MNIST, "source", zipped(named, "MNIST/raw", "https://example.org/"))
+    monkeypatch.setattr(MNIST, "data_files", zipped(named, "MNIST/raw", "https://example.org/"))
     for name, content in named.items():
         (folder / f"{name}.gz").write_bytes(gzip.compress(content, 1, mtime=7))
 

@@ -19,7 +19,7 @@ from published_files import (
 )
 from table import create
 
-from lapbench.datasets.base.source import Source
+from lapbench.datasets.base.data_files import DataFiles
 from lapbench.datasets.base.task import Split
 from lapbench.datasets.files.images import PublishedImages
 from lapbench.discovery import load, names
@@ -28,7 +28,7 @@ IMAGES = [name for name in names("datasets") if issubclass(load("datasets", name
 PARTS = (numbered(300, 0, 3, 32), numbered(100, 300, 3, 32))
 
 
-def fashion() -> tuple[Source, dict[str, bytes]]:
+def fashion() -> tuple[DataFiles, dict[str, bytes]]:
     contents = []
     for images in (numbered(300, 0, 1, 28), numbered(100, 300, 1, 28)):
         contents += [idx(images[:, 0]), idx(np.arange(len(images)) % 10)]
@@ -39,7 +39,7 @@ def fashion() -> tuple[Source, dict[str, bytes]]:
 
 def cifar(
     folder: str, batches: list[str], key: str, classes: int
-) -> tuple[Source, dict[str, bytes]]:
+) -> tuple[DataFiles, dict[str, bytes]]:
     parts = [*np.split(PARTS[0], len(batches) - 1), PARTS[1]]
     files = {}
     for name, images in zip(batches, parts, strict=True):
@@ -48,13 +48,13 @@ def cifar(
     return packed(archive(files), files), files
 
 
-def svhn() -> tuple[Source, dict[str, bytes]]:
+def svhn() -> tuple[DataFiles, dict[str, bytes]]:
     files = {}
     for name, images in zip(("train_32x32.mat", "test_32x32.mat"), PARTS, strict=True):
         labels = np.arange(len(images)) % 10
         files[name] = svhn_file(images, np.where(labels == 0, 10, labels).astype(np.uint8))
     downloads = [plain(name, content).downloads[0] for name, content in files.items()]
-    return Source("svhn", "free", tuple(downloads)), files
+    return DataFiles("svhn", "free", tuple(downloads)), files
 
 
 TEN = [f"data_batch_{number}" for number in range(1, 6)]
@@ -76,10 +76,10 @@ def numbers(split: Split) -> list[int]:
 def test_images_and_classes_are_read_in_their_order(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    source, files = SMALL[name]()
+    data_files, files = SMALL[name]()
     kind = load("datasets", name)
     monkeypatch.setenv("LAPBENCH_DATA", str(tmp_path))
-    monkeypatch.setattr(kind, "source", source)
+    monkeypatch.setattr(kind, "data_files", data_files)
     monkeypatch.setattr(kind, "training", 300)
     write(tmp_path, files)
     task = create("datasets", name, validation=0).load(np.random.default_rng(0))
@@ -99,17 +99,17 @@ def test_images_and_classes_are_read_in_their_order(
 
 
 def test_svhn_is_found_in_a_folder_of_its_own_too():
-    places = [file.places for file in load("datasets", "svhn").source.files]
+    places = [file.places for file in load("datasets", "svhn").data_files.files]
     assert places == [(name, f"svhn/{name}") for name in ("train_32x32.mat", "test_32x32.mat")]
 
 
 @pytest.mark.parametrize("name", IMAGES)
 class TestEveryPublishedImageSet:
     def test_names_hashes_mirrors_and_terms(self, name: str):
-        source = load("datasets", name).source
-        assert source.name == name
-        assert source.terms
-        for download in source.downloads:
+        data_files = load("datasets", name).data_files
+        assert data_files.name == name
+        assert data_files.terms
+        for download in data_files.downloads:
             assert download.mirrors
             for hashed in (download.md5, *(file.md5 for file in download.files)):
                 assert len(hashed) == 32

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from scipy.io import savemat
 
-from lapbench.datasets.base.source import Download, File, Source
+from lapbench.datasets.base.data_files import DataFiles, Download, File
 
 IDX_NAMES = [
     f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")
@@ -70,13 +70,13 @@ def archive(members: dict[str, bytes], *others: tarfile.TarInfo) -> bytes:
     return file.getvalue()
 
 
-def plain(name: str, content: bytes, *mirrors: str) -> Source:
+def plain(name: str, content: bytes, *mirrors: str) -> DataFiles:
     """A data set of one file."""
     hashed = md5(content)
-    return Source("tiny", "free", (Download(name, hashed, mirrors, (File((name,), hashed),)),))
+    return DataFiles("tiny", "free", (Download(name, hashed, mirrors, (File((name,), hashed),)),))
 
 
-def zipped(contents: dict[str, bytes], folder: str, *mirrors: str) -> Source:
+def zipped(contents: dict[str, bytes], folder: str, *mirrors: str) -> DataFiles:
     """A data set of files that are gzipped, each by itself."""
     downloads = []
     for name, content in contents.items():
@@ -85,13 +85,13 @@ def zipped(contents: dict[str, bytes], folder: str, *mirrors: str) -> Source:
         hashed = md5(gzip.compress(content, mtime=0))
         urls = tuple(f"{mirror}{name}.gz" for mirror in mirrors)
         downloads.append(Download(f"{place}.gz", hashed, urls, (file,)))
-    return Source("tiny", "free", tuple(downloads))
+    return DataFiles("tiny", "free", tuple(downloads))
 
 
-def packed(content: bytes, members: dict[str, bytes], *mirrors: str) -> Source:
+def packed(content: bytes, members: dict[str, bytes], *mirrors: str) -> DataFiles:
     """A data set of members of an archive."""
     files = tuple(File((name,), md5(member)) for name, member in members.items())
-    return Source("tiny", "free", (Download("tiny.tar.gz", md5(content), mirrors, files),))
+    return DataFiles("tiny", "free", (Download("tiny.tar.gz", md5(content), mirrors, files),))
 
 
 def write(folder: Path, contents: dict[str, bytes]) -> None:

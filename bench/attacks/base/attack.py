@@ -10,6 +10,7 @@ from torch import Tensor
 from lapbench.attacks.base.quantities import Gradient, Knowledge, Levels, Norm, Units
 from lapbench.attacks.base.target import Target
 from lapbench.datasets.base.validated import validated
+from lapbench.methods.base.capabilities import HasExactGradient
 
 CLEAN = "none"
 WORST = "worst case"
@@ -153,6 +154,6 @@ class GradientAttack(BallAttack):
             return "it has no base set that is drawn"
         if self.gradient == "exact" and target.gradient_kind != "surrogate":
             return f"its own gradient is no surrogate ({target.gradient_kind})"
-        if self.gradient == "exact" and not target.has_exact_gradient:
+        if self.gradient == "exact" and not isinstance(target.model, HasExactGradient):
             return "it has no exact gradient beside its surrogate"
         return None

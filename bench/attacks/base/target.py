@@ -124,11 +124,6 @@ class Target:
         """Whether the model has a base set that can be drawn anew."""
         return isinstance(self.model, HasBaseSet)
 
-    @property
-    def has_exact_gradient(self) -> bool:
-        """Whether the model has an exact gradient beside the one that it trains with."""
-        return isinstance(self.model, HasExactGradient)
-
     def _base_sets(self, count: int) -> list[Model]:
         if not isinstance(self.model, HasBaseSet):
             raise ValueError(f"{type(self.model).__name__} has no base set to draw anew")

@@ -42,8 +42,8 @@ class Download:
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where a data set comes from.
+class DataFiles:
+    """The files of a data set, and where they come from.
 
     Attributes:
         name: of the data set, as ``lapbench list datasets`` has it.
