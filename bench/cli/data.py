@@ -64,7 +64,7 @@ def verify(names: tuple[str, ...]) -> None:
 @data.command()
 @click.argument("names", metavar="[NAME…]", nargs=-1, callback=_known)
 def where(names: tuple[str, ...]) -> None:
-    """Print where the files of data sets are, or belong, with publisher and licence."""
+    """Print where files are, or belong, each data set with its publisher and licence."""
     click.echo(f"The data folder is {data_folder()}; it is set by {describe_variable()}.")
     _for_each(names or tuple(discovery.names("datasets")), _where)
 
