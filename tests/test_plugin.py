@@ -15,7 +15,6 @@ from table import small_cell
 
 import lapbench
 from lapbench import plugin
-from lapbench.methods.base.capabilities import refuse_undeclared
 from lapbench.results.folder import ResultsFolder
 from lapbench.results.records import Record
 from lapbench.suite.components import Component
@@ -146,12 +145,12 @@ def test_attack_that_does_not_apply_is_skipped_also_in_a_plugin(
     assert reason in walk.skip(target)
 
 
-def test_model_with_an_undeclared_capability_is_refused():
-    class Forgotten(plugin.LinearModel):
-        def start_epoch(self) -> None: ...
-
+def test_model_with_an_undeclared_capability_is_refused(monkeypatch: pytest.MonkeyPatch):
+    cell = small_cell("softmax")
+    task = cell.load_task()
+    monkeypatch.setattr(plugin.LinearModel, "start_epoch", lambda _: None, raising=False)
     with pytest.raises(TypeError, match=r"start_epoch\(\), and is no HoldsOut"):
-        refuse_undeclared(Forgotten(plugin.Features(feature_size=2), 2))
+        cell.build_model(task)
 
 
 def test_tutorial_of_the_door_is_a_method_that_runs(

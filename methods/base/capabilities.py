@@ -194,7 +194,7 @@ def refuse_undeclared(model: Model) -> None:
             if not name.startswith("_") and callable(getattr(type(model), name, None)):
                 raise TypeError(
                     f"{type(model).__name__} has {name}(), and is no {capability.__name__}; derive "
-                    "from this class of lapbench.plugin too, or call the method otherwise"
+                    "from this class of lapbench.plugin too, or give the method another name"
                 )
 
 
