@@ -1,9 +1,10 @@
 """lapbench: graph (Laplacian) regularisers for neural networks, compared on equal terms.
 
-``run(suite)`` runs a suite and reports on it, ``write_report(folder)`` reports again,
-``compare(baseline, folder)`` says what became of an earlier run's numbers, ``load_records(folder)``
-gives them as a tidy pandas frame, ``load_model(key, folder)`` a trained model, ``names("methods")``
-what there is.
+- ``run(suite)`` runs a suite and writes its report; ``write_report(folder)`` writes it again.
+- ``compare(baseline, folder)`` says what changed since an earlier run.
+- ``load_records(folder)`` gives the results as a tidy pandas frame.
+- ``load_model(key, folder)`` gives a trained model.
+- ``names("methods")`` lists the components of a kind.
 """
 
 from importlib import import_module
