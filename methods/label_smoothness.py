@@ -51,4 +51,4 @@ class LabelSmoothness(Term):
     def penalty(self, model: Model, x: Tensor, y: Tensor, share_of_epochs: float) -> Tensor:  # noqa: ARG002
         """Return the penalty of a mini-batch; samples with y = −1 are left out of the graphs."""
         sigma = smoothness_by_depth(model, x, y, self.power, self.k, self.reference_batch_size)
-        return self.gamma**self.power * sigma.diff().abs().mean()
+        return self.gamma**self.power * sigma.diff().abs().mean()  # Smoothness eq. 5

@@ -53,6 +53,7 @@ class Parseval(Term):
                 rows = weight.flatten(1)
                 gram = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
                 product = gram @ rows if len(rows) <= rows.shape[1] else rows @ gram
+                # Smoothness eq. 8
                 weight.copy_(((1 + self.beta) * rows - self.beta * product).view_as(weight))
 
 

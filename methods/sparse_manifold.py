@@ -71,7 +71,7 @@ class SparseManifold(Term):
         """Return the penalty of a mini-batch; labels play no part."""
         epsilon = self.epsilon * _ramp(share_of_epochs, self.epsilon_start, _EPSILON_RAMP)
         corner = random_corner(x, epsilon)
-        pair = torch.cat([x + corner, x - corner])
+        pair = torch.cat([x + corner, x - corner])  # Manifold section 5.4
         distances: list[Tensor] = []
         if self.gamma_hamming > 0:
             before: list[Tensor] = []
@@ -83,6 +83,7 @@ class SparseManifold(Term):
         total = self.gamma_hamming * sum(distances, x.new_zeros(())) / max(len(distances), 1)
         if self.gamma_intrinsic > 0:
             plus, minus = (model.outputs(half) for half in features.chunk(2))
+            # Manifold eq. 7
             total = total + self.gamma_intrinsic * (plus - minus).square().sum(dim=1).mean()
         return _ramp(share_of_epochs, self.gamma_start, _GAMMA_RAMP) * total
 
@@ -106,7 +107,7 @@ def hamming(pairs: Tensor, alpha: float, power: Literal[1, 2]) -> Tensor:
     if power == 1:
         positive = squares > 0
         squares = torch.where(positive, squares, 1).sqrt() * positive
-    distance: Tensor = squares.mean() / (2 * difference.shape[1])
+    distance: Tensor = squares.mean() / (2 * difference.shape[1])  # Manifold section 5.3
     return distance
 
 

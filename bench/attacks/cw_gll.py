@@ -77,7 +77,7 @@ class CWGLL(Attack):
             values = predicted.exp() if self.on == "probabilities" else predicted
             lead = torch.relu(-margins(values, runner_up))
             distance = ((moved - x) / scale).square().flatten(1).sum(dim=1)
-            objective = (distance + constant * lead)[moves].sum()
+            objective = (distance + constant * lead)[moves].sum()  # GLL eq. 45
             target.gradients += 1
             (w.grad,) = torch.autograd.grad(objective, w)
             adam.step()

@@ -79,7 +79,7 @@ class CWStrong(Attack):
             distance = (moved - x).square().flatten(1).sum(dim=1)
             fooled |= best.record(moved.detach(), margin.detach(), distance.detach(), right)
             if left:
-                objective = distance + constants * margin.clamp_min(-self.confidence)
+                objective = distance + constants * margin.clamp_min(-self.confidence)  # WNLL eq. 20
                 target.gradients += 1
                 (w.grad,) = torch.autograd.grad(objective[right].sum(), w)
                 adam.step()

@@ -27,5 +27,6 @@ class FGSM(GradientAttack):
         gradient = target.gradient(x, y, self.gradient)
         for epsilon in self.epsilons:
             ball = target.ball(x, epsilon, self.norm, self.units)
+            # GLL eq. 43, WNLL eq. 14
             (found,) = ascend(lambda _: gradient, ball, x, epsilon, steps=1)
             yield Candidate(Level("epsilon", epsilon, 1), found)

@@ -43,7 +43,7 @@ class IFGSM(GradientAttack):
             ball = target.ball(x, epsilon, self.norm, self.units)
             steps = self._steps(epsilon)
             checked = _checked(steps)
-            path = ascend(
+            path = ascend(  # GLL eq. 44, WNLL eq. 16
                 lambda z: target.gradient(z, y, self.gradient), ball, x, self.step_size, steps
             )
             for step, found in enumerate(path, start=1):

@@ -78,6 +78,7 @@ def perturb(
         return slope
 
     with _evaluating(model):
+        # GLL section 4.3.2
         *_, found = ascend(gradient, ball, ball.random(), pgd.step_size, pgd.steps)
     return found
 

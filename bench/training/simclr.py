@@ -137,7 +137,7 @@ def nt_xent(z: Tensor, temperature: float) -> Tensor:
     itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
     of_others = similarity.masked_fill(itself, -math.inf).logsumexp(dim=1)
     of_partner = (unit[0::2] * unit[1::2]).sum(dim=1) / temperature
-    return of_others.mean() - of_partner.mean()
+    return of_others.mean() - of_partner.mean()  # GLL eq. 46
 
 
 def _check(task: Task) -> None:

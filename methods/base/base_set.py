@@ -48,7 +48,7 @@ def entropy_score(values: Tensor) -> Tensor:
 
     Source: GLL paper, appendix A, eq. 47.
     """
-    entropy: Tensor = torch.special.entr(values.clamp_min(0)).sum(dim=1)
+    entropy: Tensor = torch.special.entr(values.clamp_min(0)).sum(dim=1)  # GLL eq. 47
     return entropy
 
 
@@ -60,7 +60,7 @@ def l2_score(values: Tensor) -> Tensor:
     Source: GLL paper, appendix A, eq. 48.
     """
     norm: Tensor = torch.linalg.vector_norm(values, dim=1)
-    return 1 - norm
+    return 1 - norm  # GLL eq. 48
 
 
 def select_per_class(

@@ -66,8 +66,8 @@ def smoothness(features: Tensor, labels: Tensor, power: Power, k: Neighbors = "a
         def laplacian_product(values: Tensor) -> Tensor:
             return degrees[:, None] * values - rows @ (rows.T @ values)
     else:
-        laplacian_product = knn_graph(rows, k, Cosine()).laplacian_product
+        laplacian_product = knn_graph(rows, k, Cosine()).laplacian_product  # Smoothness eq. 1
     half = signals
     for _ in range(power // 2):
         half = laplacian_product(half)
-    return (half * (laplacian_product(half) if power % 2 else half)).sum()
+    return (half * (laplacian_product(half) if power % 2 else half)).sum()  # Smoothness eq. 4

@@ -153,5 +153,5 @@ def _theorem(
     prefactor = np.inf
     if smallest > 0:
         numerator = q**0.5 + smallest * m**0.5 * q
-        prefactor = strength * numerator / (smallest**3 * m * len(i))
+        prefactor = strength * numerator / (smallest**3 * m * len(i))  # Bilevel theorem 4.1
     return smallest, highest, float(prefactor)

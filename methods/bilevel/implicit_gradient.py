@@ -69,7 +69,7 @@ class _Minimizer(torch.autograd.Function):
             gradient = torch.where(problem.reached[:, None], gradient, 0)
         adjoint = _conjugate_gradients(problem, values, weights, gradient, ctx.tolerance)
         products = gradient_products(values, adjoint, problem.pattern)
-        return -problem.smoothing * products, None, None, None
+        return -problem.smoothing * products, None, None, None  # Bilevel section 4
 
 
 def _newton(problem: LaplacianProblem, weights: Tensor, start: Tensor) -> Tensor:

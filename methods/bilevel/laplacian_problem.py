@@ -85,7 +85,7 @@ class LaplacianProblem:
         fit = functional.cross_entropy(values.index_select(0, self.labeled), self.labels)
         squares = (values.index_select(0, i) - values.index_select(0, j)).square().sum(dim=1)
         smooth = self.smoothing / 2 * (weights * squares).sum()
-        return fit + smooth + self.ridge / 2 * values.square().sum()
+        return fit + smooth + self.ridge / 2 * values.square().sum()  # Bilevel eq. 1
 
     def gradient(self, values: Tensor, weights: Tensor) -> Tensor:
         """Return ∇F(Y) (n, c)."""

@@ -61,7 +61,7 @@ class GraphToGraph(nn.Module):
         squares = (features.index_select(0, i) - features.index_select(0, j)).square()
         # Not nn.ReLU: terms observe the ReLU layers of the backbone alone.
         hidden = torch.relu(self.second(torch.relu(self.first(squares))))
-        return torch.sigmoid(self.last(hidden)[:, 0])
+        return torch.sigmoid(self.last(hidden)[:, 0])  # Bilevel eq. 4
 
 
 def make_graph(kind: GraphKind, num_edges: int, feature_size: int, directed: bool) -> nn.Module:
@@ -102,7 +102,7 @@ def degree_penalty(weights: Tensor, edge_index: Tensor, num_nodes: int) -> Tenso
     for end, values in zip(edge_index, both, strict=True):
         degrees = degrees.index_add(0, end, values)
     has_edge = edge_index.flatten().unique()
-    return -degrees[has_edge].log().mean() if len(has_edge) else degrees.sum()
+    return -degrees[has_edge].log().mean() if len(has_edge) else degrees.sum()  # Bilevel section 5
 
 
 def undirected_weights(weights: Tensor) -> Tensor:

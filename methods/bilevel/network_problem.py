@@ -90,4 +90,5 @@ class NetworkProblem:
 
     def energy(self, network: Any, weights: Tensor) -> Tensor:
         """Return the mean cross-entropy on V_tr under edge weights."""
+        # Bilevel eq. 2
         return functional.cross_entropy(self.around.scores(network, weights), self.labels)

@@ -101,7 +101,7 @@ class NodeModel(Model, TrainsInPhases, HoldsOut, HasCheckpointState, HasNumbers,
             weights.retain_grad()
         self.weights = weights
         rows = (y >= 0).nonzero()[:, 0]
-        loss = cross_entropy(self.solve(self.head, x, weights, rows), y[rows])
+        loss = cross_entropy(self.solve(self.head, x, weights, rows), y[rows])  # Bilevel eq. 3
         if self.head.regularization:
             penalty = degree_penalty(weights, self.edge_index, len(x))
             loss = loss + self.head.regularization * penalty

@@ -67,6 +67,6 @@ def unroll(
         return module
     with higher.innerloop_ctx(module, optimizer) as (fast, differentiable):
         for _ in range(differentiable_steps):
-            differentiable.step(loss(fast))
+            differentiable.step(loss(fast))  # Bilevel section 6
             observe(fast)
     return fast

@@ -44,7 +44,7 @@ class Laplace(Equation):
         self, graph: SimilarityGraph, labels: Tensor, labeled: Tensor, source: Tensor
     ) -> Problem:
         """Return the problem with the labels as boundary values."""
-        operators = [LinearOperator(self.tau)]
+        operators = [LinearOperator(self.tau)]  # GLL eq. 10
         return dirichlet_problem(graph, labels, labeled, source, operators, decays=self.tau > 0)
 
 
@@ -83,7 +83,7 @@ class SoftConstraint(Equation):
     ) -> Problem:
         """Return the problem in which labelled nodes are free and drawn towards their labels."""
         pull = source.new_zeros(graph.num_nodes, 1)
-        pull[labeled] = self.strength
+        pull[labeled] = self.strength  # GLL eq. 12
         reached = reached_from(graph, labeled)
         free = reached | (self.tau > 0)
         return Problem(

@@ -69,8 +69,9 @@ class NonlinearOperator:
         """Return τ(u, x) + div φ(∇u) at every node."""
         i, j = graph.edge_index
         flux = self._flux(graph, values)
+        # GLL eq. 7
         divergence = torch.zeros_like(values).index_add(0, i, flux).index_add(0, j, -flux)
-        return self.tau(values, _nodes(values)) + divergence
+        return self.tau(values, _nodes(values)) + divergence  # GLL eq. 19
 
     @torch.no_grad()
     def linearize(self, graph: SimilarityGraph, values: Tensor, free: Tensor) -> FreeBlock:

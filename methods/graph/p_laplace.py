@@ -95,7 +95,7 @@ def _way_from_2(p: float) -> list[tuple[float, float]]:
 
 def _p_laplacian(p: float, delta: float, tau: float) -> NonlinearOperator:
     def phi(q: Tensor, x: Tensor, y: Tensor) -> Tensor:  # noqa: ARG001 (a flux's signature)
-        return (q**2 + delta**2) ** ((p - 2) / 2) * q
+        return (q**2 + delta**2) ** ((p - 2) / 2) * q  # GLL eq. 17
 
     def phi_derivative(q: Tensor, x: Tensor, y: Tensor) -> Tensor:  # noqa: ARG001
         return (q**2 + delta**2) ** ((p - 4) / 2) * ((p - 1) * q**2 + delta**2)

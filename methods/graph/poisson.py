@@ -64,7 +64,7 @@ class Poisson(Equation):
             graph,
             free,
             given=torch.zeros_like(source),
-            source=total.index_add(0, labeled, centered),
+            source=total.index_add(0, labeled, centered),  # GLL eq. 18
             operators=[LinearOperator(0.0)],
             status=_known_status(labels, at_labels, component),
             finish=lambda values: values - component_mean(values, component, weights),

@@ -141,11 +141,11 @@ class _ImplicitSolution(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        adjoint = ctx.system.solve(gradient)
+        adjoint = ctx.system.solve(gradient)  # GLL eq. 23
         if adjoint.status is not Status.CONVERGED:
             message = f"adjoint of the graph equation {adjoint.status.value}"
             warnings.warn(message, RuntimeWarning, stacklevel=2)
-        return -adjoint.values, None, None
+        return -adjoint.values, None, None  # GLL eq. 25
 
 
 def _check_labels(graph: SimilarityGraph, labels: Tensor, labeled: Tensor) -> None:

@@ -131,7 +131,9 @@ class _LaplacianProduct(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         weights, values = ctx.saved_tensors
         needs_weights, needs_values, _ = ctx.needs_input_grad
+        # GLL eq. 24
         for_weights = gradient_products(values, gradient, ctx.pattern) if needs_weights else None
+        # GLL eq. 26
         for_values = _laplacian_product(weights, gradient, ctx.pattern) if needs_values else None
         return for_weights, for_values, None
 
@@ -157,7 +159,7 @@ class _SquaredDistances(torch.autograd.Function):
         features, known = ctx.saved_tensors
         # A duplicate's difference is 0, even where the kernel has an infinite slope there.
         weights = torch.where(known > 0, 2 * gradient, 0)
-        return ctx.pattern.laplacian_of_features(weights, features), None, None
+        return ctx.pattern.laplacian_of_features(weights, features), None, None  # GLL eq. 42
 
 
 def laplacian_product(weights: Tensor, values: Tensor, pattern: EdgePattern) -> Tensor:
@@ -230,4 +232,4 @@ def _gradient_products(
 def _laplacian_product(weights: Tensor, values: Tensor, pattern: EdgePattern) -> Tensor:
     matrix = pattern.matrix(weights)
     degrees = matrix @ weights.new_ones(pattern.num_nodes, 1)
-    return torch.addmm(degrees * values, matrix, values, alpha=-1)
+    return torch.addmm(degrees * values, matrix, values, alpha=-1)  # GLL eq. 9

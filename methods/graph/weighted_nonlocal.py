@@ -63,7 +63,8 @@ class WNLL(Equation):
         forward = graph.weights
         reverse = forward if graph.weights_reverse is None else graph.weights_reverse
         to_i, to_j = (i & ~j).to(forward.dtype), (j & ~i).to(forward.dtype)
-        weights = (1 + boost * to_i) * forward + (1 + boost * to_j) * reverse
+        weights = (1 + boost * to_i) * forward + (1 + boost * to_j) * reverse  # WNLL eq. 5
         boosted = graph.with_weights(weights)
         operators = [LinearOperator(0.0)]
+        # WNLL eq. 4
         return dirichlet_problem(boosted, labels, labeled, source, operators, decays=False)

@@ -44,7 +44,7 @@ class EdgeGeometry:
             )
         column = rank - 1 if rank > 0 else rank
         edges = self.neighbor_edges[:, column]
-        return _safe_sqrt(self.squared_distances.index_select(0, edges))
+        return _safe_sqrt(self.squared_distances.index_select(0, edges))  # GLL eq. 36
 
 
 class Kernel(ABC):
@@ -83,7 +83,7 @@ class Radial(Kernel):
         bandwidth = geometry.neighbor_distance(-1)
         i, j = geometry.edge_index
         scale = bandwidth.index_select(0, i) * bandwidth.index_select(0, j)
-        return self.eta(_ratio(geometry.squared_distances, scale))
+        return self.eta(_ratio(geometry.squared_distances, scale))  # GLL eq. 35
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class SelfTuning(Kernel):
 
     def __call__(self, geometry: EdgeGeometry) -> Tensor:
         """Return the weights (E,) of the edges."""
-        return Radial(lambda ratio: torch.exp(-4 * ratio))(geometry)
+        return Radial(lambda ratio: torch.exp(-4 * ratio))(geometry)  # GLL eq. 1
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ class WNLLModel(
         with torch.no_grad():
             values = self._mean(features)
         linear: Tensor = self.linear(features)
-        return values + (linear - linear.detach())
+        return values + (linear - linear.detach())  # WNLL eq. 13
 
     def outputs(self, features: Tensor) -> Tensor:
         if self.branch == "linear":
@@ -122,7 +122,7 @@ class WNLLModel(
         if self.head.gradient_kind == "exact":
             return log_probabilities(outputs)
         surrogate = torch.log_softmax(outputs, dim=1)
-        return log_probabilities(outputs.detach()) + (surrogate - surrogate.detach())
+        return log_probabilities(outputs.detach()) + (surrogate - surrogate.detach())  # WNLL eq. 24
 
     def exact(self, x: Tensor) -> Tensor:
         return log_probabilities(self._mean(self.features(x)))
