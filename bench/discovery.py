@@ -33,7 +33,7 @@ class UnknownNameError(LapbenchError):
         known = names(kind)
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        super().__init__(f"unknown {kind[:-1]} {name!r}; known are: {', '.join(known)}{hint}")
+        super().__init__(f"unknown {kind[:-1]} {name!r}; must be one of {', '.join(known)}{hint}")
 
 
 def names(kind: str) -> list[str]:
@@ -47,7 +47,7 @@ def names(kind: str) -> list[str]:
 
     """
     if kind not in PACKAGES:
-        raise LapbenchError(f"kind: received {kind!r}; accepted are {', '.join(PACKAGES)}")
+        raise LapbenchError(f"kind: received {kind!r}; must be one of {', '.join(PACKAGES)}")
     return sorted({*_files(kind), *_plugins(kind)})
 
 

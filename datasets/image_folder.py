@@ -51,7 +51,7 @@ class ImageFolder(Dataset):
         classes, tested = (_classes(folder / part) for part in ("train", "test"))
         if classes != tested:
             raise DataError(
-                f"{folder / 'test'} has the classes {', '.join(tested)}; accepted are those of "
+                f"{folder / 'test'} has the classes {', '.join(tested)}; must be those of "
                 f"{folder / 'train'}: {', '.join(classes)}"
             )
         train, test = (_files(folder / part, classes) for part in ("train", "test"))
@@ -65,7 +65,7 @@ class ImageFolder(Dataset):
 def _visible(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise MissingDataError(
-            f"image_folder: {folder.absolute()} is not there; accepted is the path of a folder "
+            f"image_folder: {folder.absolute()} is not there; must be the path of a folder "
             "with train/CLASS/*.png and test/CLASS/*.png (or .jpg)"
         )
     places = (place for place in folder.iterdir() if not place.name.startswith("."))
@@ -75,7 +75,7 @@ def _visible(folder: Path) -> list[Path]:
 def _classes(folder: Path) -> list[str]:
     found = [place.name for place in _visible(folder) if place.is_dir()]
     if not found:
-        raise DataError(f"{folder} has no folders; accepted is one for each class")
+        raise DataError(f"{folder} has no folders; must have one for each class")
     return found
 
 
@@ -87,8 +87,7 @@ def _files(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
         images = [path for path in inside if path.suffix.lower() in _ENDINGS]
         if not images:
             raise DataError(
-                f"{folder / name} has no images; accepted are files that end in "
-                f"{', '.join(_ENDINGS)}"
+                f"{folder / name} has no images; must have files that end in {', '.join(_ENDINGS)}"
             )
         found += [(path, label) for path in images]
     return found
@@ -102,18 +101,16 @@ def _read(paths: list[Path]) -> Bytes:
             with Image.open(path) as image:
                 mode, found = image.mode, np.asarray(image)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise DataError(
-                f"{path} cannot be read ({error}); accepted are PNG and JPEG"
-            ) from error
+            raise DataError(f"{path} cannot be read ({error}); must be PNG or JPEG") from error
         if mode not in _MODES:
             raise DataError(
-                f"{path} is an image of mode {mode}; accepted are {' and '.join(_MODES)}, grey and "
+                f"{path} is an image of mode {mode}; must be {' or '.join(_MODES)}, grey or "
                 "coloured with 8 bits a channel; convert it"
             )
         if pixels and found.shape[:2] != pixels[0].shape[:2]:
             height, width = pixels[0].shape[:2]
             raise DataError(
-                f"{path} has {found.shape[1]} × {found.shape[0]} pixels; accepted are {width} × "
+                f"{path} has {found.shape[1]} × {found.shape[0]} pixels; must be {width} × "
                 f"{height}, as {paths[0]} has; resize it"
             )
         pixels.append(found)

@@ -64,7 +64,7 @@ class Npz(Dataset):
         path = expanded(self.path)
         if not path.is_file():
             raise MissingDataError(
-                f"npz: {path.absolute()} is not there; accepted is the path of an .npz file"
+                f"npz: {path.absolute()} is not there; must be the path of an .npz file"
             )
         return own_task("npz", _arrays(path), self.validation, self.train_size, rng)
 
@@ -75,13 +75,12 @@ def _arrays(path: Path) -> Arrays:
             found = [file[name] for name in _NAMES]
             for name, array in zip(_NAMES, found, strict=True):
                 if not isinstance(array, np.ndarray):
-                    raise TypeError(f"{name} is no array")
+                    raise TypeError(f"{name} is not an array")
             return Arrays(str(path), *found)
     except KeyError as error:
         why = f"has no array of the name {error.args[0].split()[0]}"
     except _UNREADABLE as error:
         why = f"cannot be read ({error})"
     raise DataError(
-        f"{path} {why}; accepted is what np.savez writes, with arrays {', '.join(_NAMES)} of "
-        "numbers"
+        f"{path} {why}; must be what np.savez writes, with arrays {', '.join(_NAMES)} of numbers"
     )

@@ -47,7 +47,7 @@ class LinearModel(Model, HasLayers):
         super().__init__(backbone)
         if not isinstance(backbone, Features):
             self.no_layers = (
-                f"the backbone is a {type(backbone).__name__}; accepted are layers in sequence; "
+                f"the backbone is a {type(backbone).__name__}; must be layers in sequence; "
                 "use strided_cnn or mlp"
             )
         size = int(backbone.feature_size)  # type: ignore[arg-type]

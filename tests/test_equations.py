@@ -78,11 +78,10 @@ def test_every_paper_has_equations(paper: str):
 
 def test_a_tag_that_moves_to_another_function_is_seen(tmp_path: Path):
     path = tmp_path / "moved.py"
-    before = "def one():\n    return 1  # GLL eq. 24\n\nclass Two:\n    def three(self):\n        return 3\n"
+    before = "def one():\n    1  # GLL eq. 24\nclass Two:\n    def three(self):\n        3\n"
     path.write_text(before, encoding="utf-8")
     assert tags(path) == [("GLL eq. 24", "one")]
     path.write_text(
-        before.replace("  # GLL eq. 24", "").replace("return 3", "return 3  # GLL eq. 24"),
-        encoding="utf-8",
+        before.replace("  # GLL eq. 24", "").replace(" 3", " 3  # GLL eq. 24"), encoding="utf-8"
     )
     assert tags(path) == [("GLL eq. 24", "Two.three")]

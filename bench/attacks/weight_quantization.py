@@ -18,7 +18,7 @@ from lapbench.methods.base.model import Model
 
 def _two_or_more(bits: list[int]) -> list[int]:
     if bits[0] < 2:
-        raise ValueError(f"{bits[0]} bit leaves a sign and no value; accepted are 2 or more")
+        raise ValueError(f"received {bits[0]} bit, a sign without a value; must be 2 or more")
     return bits
 
 

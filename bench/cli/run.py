@@ -21,7 +21,7 @@ class _Quantity(click.ParamType):  # type: ignore[type-arg]
         found = re.fullmatch(r"(\d+(?:\.\d+)?) *([A-Za-z]+)", str(value))
         if not found or found[2] not in self._units or not float(found[1]):
             accepted = ", ".join(self._units)
-            self.fail(f"received {value!r}; accepted is a number and one of {accepted}", param, ctx)
+            self.fail(f"received {value!r}; must be a number and one of {accepted}", param, ctx)
         return self._kind(float(found[1]) * self._units[found[2]])
 
 

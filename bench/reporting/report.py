@@ -42,7 +42,7 @@ def write_report(
         figures: names; by default every figure whose data are there.
 
     Raises:
-        RecordError: if a folder is no results folder, folders contradict each other, or several
+        RecordError: if a folder is not a results folder, folders contradict each other, or several
             are given without an output.
         UnknownNameError: if there is no figure of a name.
         FigureError: if the data of a figure that was named are missing.

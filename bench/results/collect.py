@@ -71,14 +71,14 @@ def collect(results: str | Path | Sequence[str | Path]) -> Collected:
         results: folders that ``run`` wrote, on any machine.
 
     Raises:
-        RecordError: if a folder is no results folder; if two final records of a cell disagree,
+        RecordError: if a folder is not a results folder; if two final records of a cell disagree,
             as a report must not choose between them; or if cells with different settings would be
             one row.
 
     """
     given = [results] if isinstance(results, str | Path) else list(results)
     if not given:
-        raise RecordError("results: received no folder; accepted are one or more that a run wrote")
+        raise RecordError("results: received no folder; must be one or more that a run wrote")
     folders = [ResultsFolder(path) for path in given]
     plans = [folder.read_plan() for folder in folders]
     found: defaultdict[str, list[tuple[ResultsFolder, Record]]] = defaultdict(list)

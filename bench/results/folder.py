@@ -42,11 +42,11 @@ class ResultsFolder:
         _write(self.path / PLAN_FILE, lambda file: file.write(_to_json(Plan, plan)))
 
     def read_plan(self) -> Plan:
-        """Return the plan, or say that this is no results folder."""
+        """The plan; an error if this is not a results folder."""
         path = self.path / PLAN_FILE
         if not path.is_file():
             raise RecordError(
-                f"{self.path} is no results folder (it has no plan.json); give the folder that "
+                f"{self.path} is not a results folder (it has no plan.json); give the folder that "
                 "`lapbench run` wrote, results/default for example"
             )
         plan: Plan = _read(Plan, path)

@@ -196,7 +196,7 @@ def _run_attack(
             )
         levels = [[each.level for each in candidates] for candidates in checked]
         if not levels[0] or any(each != levels[0] for each in levels):
-            raise ValueError(f"received the levels {levels}; accepted are the same in each batch")
+            raise ValueError(f"levels: received {levels}; must be the same in each batch")
         return AttackRun(planned.label, "ok"), checked
     except NotApplicableError as error:
         return AttackRun(planned.label, "skipped", str(error)), []
@@ -223,7 +223,7 @@ def _evaluate(
     if x.shape != batch.x.shape or any(count != len(x) for count in rows):
         raise ValueError(
             f"received a candidate {tuple(x.shape)}, with predictions or numbers of {rows} "
-            f"samples; accepted is the whole batch, {tuple(batch.x.shape)}"
+            f"samples; must be the whole batch, {tuple(batch.x.shape)}"
         )
     if isinstance(attack, BallAttack):
         level = candidate.level.value

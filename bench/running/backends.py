@@ -48,7 +48,7 @@ class Backend:
     def __post_init__(self) -> None:
         limited = self.limits != Limits()
         if self.jobs is not None and self.jobs < 0:
-            raise BackendError(f"jobs: received {self.jobs}; accepted is 0 or more")
+            raise BackendError(f"jobs: received {self.jobs}; must be 0 or more")
         if self.cells_at_a_time() == 0 and (limited or self.executor):
             raise BackendError(
                 "jobs: received 0, which runs cells in this process; a timeout, a memory limit or "
@@ -56,7 +56,7 @@ class Backend:
             )
         for name, limit in (("timeout", self.limits.seconds), ("memory", self.limits.memory)):
             if limit is not None and limit <= 0:
-                raise BackendError(f"{name}: received {limit:g}; accepted is a number above 0")
+                raise BackendError(f"{name}: received {limit:g}; must be above 0")
         if self.limits.memory and not self.executor and sys.platform != "linux":
             raise BackendError(
                 f"memory: received a limit on {sys.platform}; only Linux holds a process to one: "
@@ -69,7 +69,7 @@ class Backend:
             return self.jobs
         given = os.environ.get("LAPBENCH_JOBS") or "1"
         if not given.isdigit():
-            raise BackendError(f"LAPBENCH_JOBS: received {given!r}; accepted is a whole number")
+            raise BackendError(f"LAPBENCH_JOBS: received {given!r}; must be a whole number")
         return int(given)
 
 

@@ -52,7 +52,7 @@ def connect(address: str, folder: ResultsFolder, limits: Limits) -> Iterator[tup
         client = Client(address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ClusterError(
-            f"executor: no scheduler answers at {address!r} ({error}); accepted is the address "
+            f"executor: no scheduler answers at {address!r} ({error}); must be the address "
             "that `dask scheduler` prints, tcp://192.168.0.1:8786 for example"
         ) from error
     shared = ResultsFolder(folder.path.resolve())

@@ -49,6 +49,6 @@ def _check(cell: Cell, task: Task) -> None:
     if kind != "none" and not images:
         raise LapbenchError(
             f"budget.augmentation: received {kind!r} for inputs of shape {task.input_shape} in "
-            f"{task.bounds}; accepted are images (channels, height, width) in (0.0, 1.0); use "
+            f"{task.bounds}; must be images (channels, height, width) in (0.0, 1.0); use "
             '"none" for other data'
         )

@@ -15,15 +15,13 @@ _ANY = {"label": "any", "attack": {"name": "any", "parameters": {}}}
 def robustness_entry(entry: Any, mistakes: list[str]) -> Robustness | None:
     """Return the checked table ``robustness``, or None after adding its mistakes."""
     if not isinstance(entry, dict):
-        mistakes.append(
-            f"robustness: received {entry!r}; accepted is a table of epsilon and attacks"
-        )
+        mistakes.append(f"robustness: received {entry!r}; must be a table of epsilon and attacks")
         return None
     table = dict(entry)
     entries = table.pop("attacks", None)
     if not isinstance(entries, list) or not entries:
         mistakes.append(
-            f"robustness.attacks: received {entries!r}; accepted is a list of tables with a name, "
+            f"robustness.attacks: received {entries!r}; must be a list of tables with a name, "
             f"one of: {', '.join(discovery.names('attacks'))}"
         )
         entries = []
@@ -43,11 +41,11 @@ def _attack_entry(entry: Any, place: str, mistakes: list[str]) -> PlannedAttack 
     label = table.pop("label", name)
     if not isinstance(name, str):
         known = ", ".join(discovery.names("attacks"))
-        mistakes.append(f"{place}.name: received {name!r}; accepted are: {known}")
+        mistakes.append(f"{place}.name: received {name!r}; must be one of {known}")
         return None
     if not isinstance(label, str) or not label or label in RESERVED:
         mistakes.append(
-            f"{place}.label: received {label!r}; accepted is a text other than "
+            f"{place}.label: received {label!r}; must be a text other than "
             f"{', '.join(map(repr, RESERVED))}"
         )
         return None

@@ -31,7 +31,7 @@ def refuse_equal_cells(
 
 
 def refuse_repeated(placed: list[tuple[str, Any]], mistakes: list[str]) -> None:
-    """Add to the mistakes the entries that stand twice; those of one place are of its grid."""
+    """Add repeated entries to the mistakes; those of one place are of its grid."""
     entries = [entry for _, entry in placed]
     for i, (place, entry) in enumerate(placed):
         first = entries.index(entry)

@@ -53,7 +53,7 @@ class MethodEntry:
 def task_entry(entry: Any, place: str, mistakes: list[str]) -> TaskEntry | None:
     """Return a checked entry of ``tasks``, or None after adding its mistakes."""
     if not isinstance(entry, dict):
-        mistakes.append(f"{place}: received {entry!r}; accepted is a table of dataset and backbone")
+        mistakes.append(f"{place}: received {entry!r}; must be a table of dataset and backbone")
         return None
     table = dict(entry)
     dataset = _component(
@@ -63,7 +63,7 @@ def task_entry(entry: Any, place: str, mistakes: list[str]) -> TaskEntry | None:
     backbone = _component("backbones", name, table, f"{place}.backbone", mistakes)
     labeled = table.pop("labeled", None)
     if labeled is not None and (type(labeled) is not int or labeled < 1):
-        mistakes.append(f"{place}.labeled: received {labeled!r}; accepted is an integer >= 1")
+        mistakes.append(f"{place}.labeled: received {labeled!r}; must be an integer >= 1")
     budget = table.pop("budget", {})
     valid = check(
         Budget,
@@ -73,7 +73,7 @@ def task_entry(entry: Any, place: str, mistakes: list[str]) -> TaskEntry | None:
     )
     label = table.pop("label", "")
     if not isinstance(label, str):
-        mistakes.append(f"{place}.label: received {label!r}; accepted is a text")
+        mistakes.append(f"{place}.label: received {label!r}; must be a text")
     accepted = "dataset, backbone, label, labeled, budget, and a table of options for each"
     _refuse_rest(table, place, accepted, mistakes)
     if dataset is None or backbone is None or valid is None:
@@ -84,7 +84,7 @@ def task_entry(entry: Any, place: str, mistakes: list[str]) -> TaskEntry | None:
 def method_entry(entry: Any, place: str, mistakes: list[str]) -> MethodEntry | None:
     """Return a checked entry of ``methods``, or None after adding its mistakes."""
     if not isinstance(entry, dict | str):
-        mistakes.append(f"{place}: received {entry!r}; accepted are a name and a table with a name")
+        mistakes.append(f"{place}: received {entry!r}; must be a name, or a table with a name")
         return None
     table = dict(entry) if isinstance(entry, dict) else {"name": entry}
     name = table.pop("name", None)
@@ -124,7 +124,7 @@ def _compose(components: list[Component], place: str, mistakes: list[str]) -> Me
     terms = sorted((c for c in components if c not in heads), key=lambda term: term.name)
     if len(heads) > 1:
         names = ", ".join(head.name for head in heads)
-        mistakes.append(f"{place}: received {len(heads)} heads ({names}); accepted is one")
+        mistakes.append(f"{place}: received {len(heads)} heads ({names}); must be one")
         return None
     repeated = {term.name for term in terms if sum(term.name == t.name for t in terms) > 1}
     if repeated:
@@ -139,10 +139,10 @@ def _component(
     """Return a name with its options, which are taken out of a table."""
     if not isinstance(name, str):
         known = ", ".join(discovery.names(kind))
-        mistakes.append(f"{place}: received {name!r}; accepted are: {known}")
+        mistakes.append(f"{place}: received {name!r}; must be one of {known}")
         return None
     if not name:
-        mistakes.append(f"{place}: a part is missing beside +; accepted is head + term + …")
+        mistakes.append(f"{place}: a part is missing beside +; must be head + term + …")
         return None
     try:
         kind_class = discovery.load(kind, name)
@@ -158,7 +158,7 @@ def _component(
 
 
 def _refuse_rest(table: dict[str, Any], place: str, accepted: str, mistakes: list[str]) -> None:
-    mistakes += [f"{place}.{field}: unknown field; accepted are {accepted}" for field in table]
+    mistakes += [f"{place}.{field}: unknown field; must be one of {accepted}" for field in table]
 
 
 def check(kind: Any, content: Any, prefix: str, mistakes: list[str]) -> Any:
@@ -195,6 +195,5 @@ def _accepted_fields(kind: Any, steps: list[int | str]) -> str:
     for step in steps:
         kind = next(field.type for field in fields(kind) if field.name == step)
         kind = next((option for option in get_args(kind) if is_dataclass(option)), kind)
-    return (
-        f"unknown field; accepted are {', '.join(field.name for field in fields(kind)) or 'none'}"
-    )
+    names = ", ".join(field.name for field in fields(kind))
+    return f"unknown field; must be one of {names or '(none)'}"

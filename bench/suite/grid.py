@@ -44,7 +44,7 @@ def _expand(table: dict[str, Any], parts: list[str], place: str, mistakes: list[
         grid = parse(_Grid, table["grid"])
     except ValidationError:
         mistakes.append(
-            f"{place}.grid: received {table['grid']!r}; accepted is a table for each part, with "
+            f"{place}.grid: received {table['grid']!r}; must be a table for each part, with "
             "lists of values for options, as in grid.gll.tau = [0.0, 0.01]"
         )
         return []
@@ -71,12 +71,12 @@ def _beside_grid(
 ) -> list[str]:
     """Return the mistakes between a grid and the other fields of its entry."""
     found = [
-        f"{place}.grid.{part}: no part of it; accepted are {', '.join(parts) or 'none'}"
+        f"{place}.grid.{part}: unknown part; must be one of {', '.join(parts) or '(none)'}"
         for part in grid
         if part not in parts
     ]
     found += [
-        f"{place}.{part}: received {rest[part]!r}; accepted is a table of options"
+        f"{place}.{part}: received {rest[part]!r}; must be a table of options"
         for part in grid
         if part in parts and not isinstance(rest.get(part, {}), dict)
     ]

@@ -98,7 +98,7 @@ def _check_names(suite: str, cells: list[PlannedCell]) -> None:
         if count > 1:
             raise SuiteError(
                 f"suite {suite}: received {count} methods named {method!r} on {task} with "
-                f"{backbone}; accepted is a name for each; change a label or leave it out"
+                f"{backbone}; each must have a name of its own; change a label or leave it out"
             )
 
 
@@ -118,7 +118,7 @@ def _check_radii(cell: Cell, bounds: Bounds) -> None:
         if (norm, units) == ("linf", "input") and epsilon > bounds[1] - bounds[0]:
             raise SelectionError(
                 f"{place}: received {epsilon:g}; inputs of {cell.dataset.name} are in {bounds}, "
-                "and accepted is at most their range (8/255 is 0.0314)"
+                "so it must be at most their range (8/255 is 0.0314)"
             )
 
 
@@ -141,7 +141,7 @@ def _checked_device(name: str) -> str:
     if device.type == "cpu":
         return "cpu"
     if device.type != "cuda":
-        raise SelectionError(f"device {name!r}: accepted are cpu, cuda, cuda:0, ...")
+        raise SelectionError(f"device: received {name!r}; must be cpu, cuda, cuda:0, …")
     if (device.index or 0) >= torch.cuda.device_count():
         raise SelectionError(
             f"device {name!r}: this torch ({torch.__version__}) finds {torch.cuda.device_count()} "

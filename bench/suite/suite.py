@@ -62,7 +62,7 @@ class Suite:
 
         """
         if seeds < 1:
-            raise SuiteError(f"seeds: received {seeds}; accepted is an integer >= 1")
+            raise SuiteError(f"seeds: received {seeds}; must be an integer >= 1")
         return replace(self, seeds=seeds)
 
     def scaled(self, share: float) -> "Suite":
@@ -76,13 +76,13 @@ class Suite:
 
         """
         if not 0 < share <= 1:
-            raise SuiteError(f"scale: received {share}; accepted are numbers above 0 up to 1")
+            raise SuiteError(f"scale: received {share}; must be above 0, and at most 1")
         scaled = replace(self, scale=share, seeds=max(1, round(share * self.seeds)))
         cells = [repr(cell) for cell, *_ in scaled.with_seeds(1).cells("cpu")]
         if len(set(cells)) < len(cells):
             raise SuiteError(
                 f"scale: received {share}, at which methods of suite {self.name} become the same; "
-                "accepted is a larger one"
+                "must be larger"
             )
         return scaled
 

@@ -65,7 +65,7 @@ def _key(suite: str, cell: Cell, name: str, keys: dict[tuple[str, str], list[str
     if len(found) != 1:
         raise SuiteError(
             f"suite {suite}: a transfer attack has the source {name!r}, which {len(found)} cells "
-            f"on {cell.dataset.name} are; accepted is a method that the suite runs there once, or "
+            f"on {cell.dataset.name} are; must be a method that the suite runs there once, or "
             "the key of a record; add the method, or give a key"
         )
     return found[0]

@@ -104,7 +104,7 @@ def _check_metrics(names: Sequence[str]) -> None:
         if name not in QUANTITIES:
             why = f" {SECONDS}" if "seconds" in name or name.startswith("stage:") else ""
             raise HistoryError(
-                f"metrics: received {name!r}; accepted are {', '.join(QUANTITIES)}.{why}"
+                f"metrics: received {name!r}; must be one of {', '.join(QUANTITIES)}.{why}"
             )
 
 

@@ -53,7 +53,7 @@ def augment(x: Tensor, kind: Augmentation) -> Tensor:
     accepted = "images (n, c, h, w)" if kind == "crop-flip" else "images (n, 1 or 3, h, w)"
     if x.ndim != 4 or (kind == "strong" and x.shape[1] not in (1, 3)):
         raise ValueError(
-            f"augmentation {kind!r}: received inputs of shape {tuple(x.shape)}; accepted are "
+            f"augmentation {kind!r}: received inputs of shape {tuple(x.shape)}; must be "
             f'{accepted}; use augmentation = "none" for other inputs'
         )
     if kind == "crop-flip":

@@ -46,7 +46,7 @@ def keep_labels(task: Task, count: int, rng: np.random.Generator) -> Task:
     if not task.num_classes <= count <= known:
         raise LapbenchError(
             f"labeled: received {count}; {task.name} has {task.num_classes} classes and {known} "
-            f"labelled training samples, accepted are {task.num_classes}..{known}"
+            f"labelled training samples; must be from {task.num_classes} to {known}"
         )
     order = order_by_class(y, rng)
     outer = order[:0] if task.outer is None else task.outer
@@ -66,8 +66,8 @@ def hide_outer(task: Task) -> Task:
     """Return a task whose samples V_out have class −1 in training."""
     if task.outer is None:
         raise LapbenchError(
-            f'train: received "inner", but {task.name} names no V_out; accepted is "all", or a '
-            "data set of nodes such as cora"
+            f'train: received "inner", but {task.name} names no V_out; must be "all", or the '
+            "data set one of nodes such as cora"
         )
     hidden = task.train.y.index_fill(0, task.outer, -1)
     return replace(task, train=Split(task.train.x, hidden))

@@ -129,8 +129,8 @@ def nt_xent(z: Tensor, temperature: float) -> Tensor:
     """
     if z.ndim != 2 or not len(z) or len(z) % 2:
         raise ValueError(
-            f"nt_xent: received z {tuple(z.shape)}; accepted is (2m, d), the two views of an image "
-            "below each other"
+            f"nt_xent: received z {tuple(z.shape)}; must be (2m, d), the two views of an image "
+            "in successive rows"
         )
     unit = normalize(z, dim=1)
     similarity = unit @ unit.T / temperature
@@ -145,8 +145,8 @@ def _check(task: Task) -> None:
     if not images or len(task.train) < 2:
         raise LapbenchError(
             f"simclr: received {len(task.train)} training inputs of shape {task.input_shape} in "
-            f"{task.bounds} from {task.name}; accepted are two images (channels, height, width) in "
-            "(0.0, 1.0) or more; leave simclr out for other data"
+            f"{task.bounds} from {task.name}; must be two or more images (channels, height, width) "
+            "in (0.0, 1.0); leave simclr out for other data"
         )
 
 

@@ -40,7 +40,7 @@ def draw_rows(
     if not 0 <= chosen <= rest or validation < 0:
         raise ValueError(
             f"received validation = {validation} and train_size = {train_size} for {len(classes)} "
-            "samples; accepted are numbers >= 0 that add up to these or fewer"
+            "samples; must be >= 0, and at most as many together"
         )
     if train_rows == "first":
         others = chosen + _spread(classes[chosen:], rng)

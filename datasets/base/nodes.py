@@ -20,7 +20,7 @@ def undirected(edges: Tensor, num_nodes: int) -> Tensor:
     if bool(outside.any()):
         where = int(outside.nonzero()[0, 0])
         raise ValueError(
-            f"edges: received {tuple(edges[:, where].tolist())} at {where}; accepted are pairs of "
+            f"edges: received {tuple(edges[:, where].tolist())} at {where}; must be pairs of "
             f"nodes 0..{num_nodes - 1}"
         )
     low, high = edges.min(dim=0).values, edges.max(dim=0).values

@@ -24,7 +24,7 @@ class Split:
         if self.y.dtype != torch.int64 or self.x.shape[:1] != self.y.shape:
             raise ValueError(
                 f"split: received x {tuple(self.x.shape)} and y {tuple(self.y.shape)} of "
-                f"{self.y.dtype}; accepted are (n, ...) and (n,) of torch.int64"
+                f"{self.y.dtype}; must be (n, ...) and (n,) of torch.int64"
             )
 
     def __len__(self) -> int:
@@ -40,7 +40,7 @@ def check_edges(name: str, edge_index: Tensor, num_nodes: int) -> None:
     if edge_index.dtype != torch.int64 or edge_index.ndim != 2 or len(edge_index) != 2:
         raise ValueError(
             f"task {name}: received edge_index {tuple(edge_index.shape)} of {edge_index.dtype}; "
-            "accepted is (2, E) of torch.int64"
+            "must be (2, E) of torch.int64"
         )
     low, high = edge_index
     wrong = (low < 0) | (low >= high) | (high >= num_nodes)
@@ -51,7 +51,7 @@ def check_edges(name: str, edge_index: Tensor, num_nodes: int) -> None:
     if bool(wrong.any()):
         first = int(wrong.nonzero()[0, 0])
         raise ValueError(
-            f"task {name}: edge {tuple(edge_index[:, first].tolist())} at {first}; accepted are "
+            f"task {name}: edge {tuple(edge_index[:, first].tolist())} at {first}; must be "
             f"edges i < j of nodes 0..{num_nodes - 1}, each once (no self-loop, no repetition, one "
             "direction); lapbench.datasets.base.nodes.undirected makes them so"
         )
@@ -97,7 +97,7 @@ class Task:
             if wrong.any():
                 row = int(wrong.nonzero()[0, 0])
                 raise ValueError(
-                    f"task {self.name}: {split} label {int(y[row])} in row {row}; accepted are "
+                    f"task {self.name}: {split} label {int(y[row])} in row {row}; must be "
                     f"0..{self.num_classes - 1}, and -1 for unknown"
                 )
         if self.edge_index is not None:
@@ -117,7 +117,7 @@ class Task:
             labels = None if self.outer_labels is None else tuple(self.outer_labels.shape)
             raise ValueError(
                 f"task {self.name}: received outer {tuple(outer.shape)} with outer_labels "
-                f"{labels}; accepted are rows 0..{len(self.train) - 1} and a class for each"
+                f"{labels}; must be rows 0..{len(self.train) - 1} and a class for each"
             )
 
     @property

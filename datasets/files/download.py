@@ -90,7 +90,7 @@ def _bring(download: Download, silent: set[str]) -> list[Path]:
     with TemporaryDirectory(prefix=_HIDDEN, dir=folder) as there:
         if download.is_archive and archive.is_file():
             if (found := pooch.file_hash(str(archive), "md5")) != download.md5:
-                raise refused(archive, f"has the MD5 sum {found}; accepted is {download.md5}")
+                raise refused(archive, f"has the MD5 sum {found}; must be {download.md5}")
             return _place(download, archive)
         reasons = []
         for url in download.mirrors:
@@ -161,13 +161,15 @@ def _members(download: Download, path: Path) -> dict[str, bytes]:
                     raise refused(
                         data_folder() / download.name,
                         f"has the member {member.name!r}, which is a link or leads out of the "
-                        "folder; accepted are files and folders below it",
+                        "folder; must be files and folders below it",
                     )
                 content = archive.extractfile(member) if str(name) in wanted else None
                 if content is not None:
                     found[str(name)] = content.read()
     except (tarfile.TarError, EOFError, zlib.error) as error:
-        raise refused(data_folder() / download.name, f"is no whole archive ({error})") from error
+        raise refused(
+            data_folder() / download.name, f"is not a complete archive ({error})"
+        ) from error
     if lacking := sorted(wanted - found.keys()):
         raise refused(data_folder() / download.name, f"lacks {', '.join(lacking)}")
     return found

@@ -35,7 +35,7 @@ def expanded(path: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise DataError(
-            f"{path}: there is no such home directory; accepted is a path with one, or without ~"
+            f"{path}: there is no such home directory; correct it, or give a path without ~"
         ) from error
 
 
@@ -73,7 +73,7 @@ def read(dataset: str, file: File) -> bytes:
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if file.md5 not in (None, found):
         raise DataError(
-            f"{path} is not the published file: its content has the MD5 sum {found}; accepted is "
+            f"{path} is not the published file: its content has the MD5 sum {found}; must be "
             f"{file.md5}; put the original file there, or remove this one, and "
             f"`lapbench data fetch {dataset}` downloads it"
         )
@@ -92,4 +92,4 @@ def _content(path: Path) -> bytes:
     try:
         return gzip.decompress(content)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise refused(path, f"is no whole gzip file ({error})") from error
+        raise refused(path, f"is not a complete gzip file ({error})") from error

@@ -51,7 +51,7 @@ def own_task(
     if (x_train.shape[1:], x_train.dtype) != (x_test.shape[1:], x_test.dtype):
         raise DataError(
             f"{arrays.place}: x_test is {arrays.x_test.shape} of {x_test.dtype}, x_train "
-            f"{arrays.x_train.shape} of {x_train.dtype}; accepted are samples of the same shape "
+            f"{arrays.x_train.shape} of {x_train.dtype}; must be of the same shape "
             "and type"
         )
     for part in ("train", "test"):
@@ -61,7 +61,7 @@ def own_task(
     if classes < 2 or least < classes:
         raise DataError(
             f"{arrays.place}: y_train has {classes} class(es), and train_size is {train_size}; "
-            "accepted are two classes or more, and a training sample for each"
+            "must be two classes or more, and a training sample for each"
         )
     if validation + least > there:
         raise DataError(
@@ -93,13 +93,13 @@ def _inputs(arrays: Arrays, part: str) -> Array:
     elif usable and x.ndim == 4 and x.shape[3] in _CHANNELS:
         images = x.transpose(0, 3, 1, 2)
     else:
-        raise DataError(f"{arrays.place}: {part} is {x.shape} of {x.dtype}; accepted are {_INPUTS}")
+        raise DataError(f"{arrays.place}: {part} is {x.shape} of {x.dtype}; must be {_INPUTS}")
     with np.errstate(over="ignore"):
         finite = np.isfinite(x.astype(np.float32)).reshape(len(x), -1).all(axis=1)
     if not finite.all():
         raise DataError(
             f"{arrays.place}: {part} has a value that is not finite in row {finite.argmin()}; "
-            "accepted are those that float32 has"
+            "must be within the range of float32"
         )
     return images
 
@@ -109,7 +109,7 @@ def _check_labels(arrays: Arrays, part: str) -> None:
     x, y = getattr(arrays, f"x_{part}"), getattr(arrays, f"y_{part}")
     if y.shape != x.shape[:1] or y.dtype.kind not in "iu":
         raise DataError(
-            f"{arrays.place}: y_{part} is {y.shape} of {y.dtype}; accepted are integers "
+            f"{arrays.place}: y_{part} is {y.shape} of {y.dtype}; must be integers "
             f"({len(x)},), one for each sample of x_{part}"
         )
     classes = len(np.unique(arrays.y_train))
@@ -117,7 +117,7 @@ def _check_labels(arrays: Arrays, part: str) -> None:
     if wrong.any():
         row = int(wrong.argmax())
         raise DataError(
-            f"{arrays.place}: y_{part} has the label {y[row]} in row {row}; accepted are "
+            f"{arrays.place}: y_{part} has the label {y[row]} in row {row}; must be "
             f"0..{classes - 1}, as y_train has {classes} different ones; number the classes from 0 "
             "on, without a gap"
         )

@@ -133,7 +133,7 @@ def _read(name: str) -> tuple[Any, Tensor]:
     found = Counts(len(graph.y), edges.shape[1], graph.x.shape[1], int(graph.y.max()) + 1)
     if found != PUBLISHED[name]:
         raise DataError(
-            f"{folder} holds {_words(found)}; accepted are the published "
+            f"{folder} holds {_words(found)}; must be the published "
             f"{_words(PUBLISHED[name])}; put the original files there"
         )
     return graph, edges
@@ -175,7 +175,7 @@ def _missing(name: str, missing: list[Path], why: str) -> MissingDataError:
     return MissingDataError(
         f"{name}: {len(missing)} of {len(_PARTS)} files are not there:\n  "
         + "\n  ".join(map(str, missing))
-        + f"\nand {why}; accepted are the original files; put them there, or set the environment "
+        + f"\nand {why}; put the original files there, or set the environment "
         f"variable {describe_variable()} to the folder that has "
         f"{name}/raw/{missing[0].name}"
     )

@@ -15,7 +15,7 @@ _STEM = 16
 
 def _whole_blocks(depth: int) -> int:
     if depth < 10 or depth % 6 != 4:
-        raise ValueError(f"received {depth}; accepted are 10, 16, 22, 28, 34, … (6·blocks + 4)")
+        raise ValueError(f"received {depth}; must be one of 10, 16, 22, 28, 34, … (6·blocks + 4)")
     return depth
 
 

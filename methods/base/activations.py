@@ -19,7 +19,7 @@ def observing_relus(model: nn.Module, observe: Observe) -> Iterator[None]:
 
     def hook(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
         if module.inplace:
-            raise ValueError("nn.ReLU(inplace=True): its input is lost; accepted is inplace=False")
+            raise ValueError("nn.ReLU(inplace=True): its input is lost; must be inplace=False")
         observe(inputs[0], output)
 
     handles = [relu.register_forward_hook(hook) for relu in _relus(model)]

@@ -34,7 +34,7 @@ def image_shape(backbone: str, task: Task, smallest: int) -> tuple[int, int, int
     shape = task.input_shape
     if len(shape) != 3 or min(shape[1:]) < smallest:
         raise ValueError(
-            f"{backbone}: received inputs of shape {shape} from {task.name}; accepted are images "
+            f"{backbone}: received inputs of shape {shape} from {task.name}; must be images "
             f"(channels, height, width) of at least {smallest}×{smallest} pixels; use mlp for "
             "vectors and smaller images"
         )

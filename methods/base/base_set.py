@@ -133,19 +133,19 @@ def _local_maxima(score: Tensor, edges: Tensor) -> Tensor:
 def _check(y: Tensor, score: Tensor, count: int, neighbors: Tensor | None) -> None:
     if score.shape != y.shape:
         raise ValueError(
-            f"score: received shape {tuple(score.shape)} for {len(y)} classes; accepted is one "
+            f"score: received shape {tuple(score.shape)} for {len(y)} classes; must be one "
             "number for each row"
         )
     if score.isnan().any():
         rows = score.isnan().nonzero()[:, 0]
         raise ValueError(
             f"score: received NaN in {len(rows)} row(s), the first of which is {int(rows[0])}; "
-            "accepted are numbers; NaN comes of features or values that are not finite"
+            "must be numbers; NaN comes from features or values that are not finite"
         )
     if count < 1:
-        raise ValueError(f"count: received {count!r}; accepted is an integer >= 1")
+        raise ValueError(f"count: received {count!r}; must be an integer >= 1")
     if neighbors is not None and (neighbors.ndim != 2 or len(neighbors) != len(y)):
         raise ValueError(
-            f"neighbors: received shape {tuple(neighbors.shape)} for {len(y)} rows; accepted is "
+            f"neighbors: received shape {tuple(neighbors.shape)} for {len(y)} rows; must be "
             "one row of neighbours for each row"
         )

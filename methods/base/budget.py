@@ -25,7 +25,7 @@ Points = Annotated[list[tuple[NotNegative, NotNegative]], Field(min_length=1)]
 def _check_order(points: Points) -> None:
     for (one, _), (two, _) in pairwise(points):
         if two <= one:
-            raise ValueError(f"epoch {two:g} after epoch {one:g}; accepted are ascending epochs")
+            raise ValueError(f"epoch {two:g} after epoch {one:g}; epochs must ascend")
 
 
 def _stretched(points: Points, share: float) -> Points:
@@ -92,7 +92,7 @@ def _explain(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
         return validate(value)
     except ValidationError as error:
         raise ValueError(
-            "accepted are 'constant', 'cosine', and a table of steps or linear with the factor "
+            "must be 'constant', 'cosine', or a table of steps or linear with the factor "
             "from, or at, ascending epochs, as in steps = [[50, 0.1], [75, 0.01]]"
         ) from error
 

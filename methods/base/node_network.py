@@ -52,8 +52,8 @@ class NodeNetwork(nn.Module, UsesEdges):
         super().__init__()
         if task.edge_index is None:
             raise ValueError(
-                f"{name}: received {task.name}, a task without a graph; accepted are node tasks, "
-                "whose edge_index is given; use mlp for vectors and small_cnn for images"
+                f"{name}: received {task.name}, a task without a graph; must be a node task, "
+                "which has an edge_index; use mlp for vectors and small_cnn for images"
             )
         self.name = name
         self.nodes = len(task.train)
@@ -76,8 +76,8 @@ class NodeNetwork(nn.Module, UsesEdges):
         if edge_weight is not None:
             if edge_weight.shape not in ((len(i),), (2, len(i))):
                 raise ValueError(
-                    f"{self.name}: received edge_weight {tuple(edge_weight.shape)}; accepted are "
-                    f"({len(i)},) and, for directed weights, (2, {len(i)}): one for each edge"
+                    f"{self.name}: received edge_weight {tuple(edge_weight.shape)}; must be "
+                    f"({len(i)},) or, for directed weights, (2, {len(i)}): one for each edge"
                 )
             edge_weight = edge_weight.expand(2, -1).flatten().repeat(copies)
         both = torch.stack((torch.cat((j, i)), torch.cat((i, j))))
@@ -91,7 +91,7 @@ class NodeNetwork(nn.Module, UsesEdges):
             kind = "sparse inputs" if sparse else "inputs"
             accepted = f"{nodes} rows" if sparse else f"a multiple of {nodes} rows"
             raise ValueError(
-                f"{self.name}: received {kind} {tuple(x.shape)}; accepted are {accepted}, one for "
+                f"{self.name}: received {kind} {tuple(x.shape)}; must be {accepted}, one for "
                 "each node of the graph; give all its nodes at once, or edge_index with a part"
             )
         return copies

@@ -80,7 +80,7 @@ class Bilevel(BilevelOptions, Head):
         if not hasattr(backbone, "reach"):
             raise ValueError(
                 'bilevel: inner = "network" received a backbone that does not use the graph; '
-                "accepted are gnn and appnp"
+                "must be gnn or appnp"
             )
         return NetworkModel(backbone, self, task)
 
@@ -92,5 +92,5 @@ class Bilevel(BilevelOptions, Head):
             raise ValueError(
                 f"inner_per_class: received {self.inner_per_class!r}, but the smallest class of "
                 f"{task.name} has {smallest} labelled training samples, and some must stay for "
-                f"V_out; accepted are 1..{smallest - 1}, and 'half' of 2 or more"
+                f"V_out; must be from 1 to {smallest - 1}, or 'half' of 2 or more"
             )

@@ -42,7 +42,7 @@ class LaplacianProblem:
 
     def __post_init__(self) -> None:
         if not len(self.labeled):
-            raise ValueError("V_tr: received no node; accepted is one labelled inner node or more")
+            raise ValueError("V_tr: received no node; must be one labelled inner node or more")
         if self.ridge == 0:
             self._refuse_missing_classes()
 

@@ -86,7 +86,7 @@ class NetworkProblem:
 
     def __post_init__(self) -> None:
         if not len(self.labels):
-            raise ValueError("V_tr: received no node; accepted is one labelled inner node or more")
+            raise ValueError("V_tr: received no node; must be one labelled inner node or more")
 
     def energy(self, network: Any, weights: Tensor) -> Tensor:
         """Return the mean cross-entropy on V_tr under edge weights."""

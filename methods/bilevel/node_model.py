@@ -239,7 +239,7 @@ def _divide(head: BilevelOptions, task: Task) -> tuple[Tensor, Tensor]:
         outer = task.outer[y[task.outer] >= 0]
     if not len(outer):
         raise ValueError(
-            f"V_out: {task.name} has no labelled outer node to learn a graph from; accepted is one "
+            f"V_out: {task.name} has no labelled outer node to learn a graph from; must be one "
             'or more: use train = "all", or graph = "observed", which needs none'
         )
     inner = known[~torch.isin(known, outer)]
@@ -247,6 +247,6 @@ def _divide(head: BilevelOptions, task: Task) -> tuple[Tensor, Tensor]:
     if lacking:
         raise ValueError(
             f"V_tr: {task.name} has no labelled inner node of class {min(lacking)}, which V_out "
-            "has; accepted is one or more of each: raise labeled, or leave it out"
+            "has; must be one or more of each: raise labeled, or leave it out"
         )
     return inner, outer.sort().values

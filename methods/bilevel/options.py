@@ -80,15 +80,15 @@ class BilevelOptions:
         if self.inner == "network" and self.hypergradient == "implicit" and learned:
             raise ValueError(
                 'inner = "network" has no implicit hypergradient, as its minimum is not unique; '
-                'accepted are hypergradient = "unrolled" and "truncated"'
+                'hypergradient must be "unrolled" or "truncated"'
             )
         if self.inner == "network" and self.inner_optimizer != "adam":
             raise ValueError(
                 f'inner = "network" with inner_optimizer = "{self.inner_optimizer}": steps of it '
-                'are multiples of 1/L, and L is not known for a network; accepted is "adam"'
+                'are multiples of 1/L, and L is not known for a network; must be "adam"'
             )
         if self.directed and self.graph != "edges":
-            raise ValueError(f'directed: not used by graph = "{self.graph}"; accepted is "edges"')
+            raise ValueError(f'directed: not used by graph = "{self.graph}"; must be "edges"')
         if self.hypergradient == "truncated" and self.truncation > self.steps:
             raise ValueError(
                 f"truncation = {self.truncation} is above inner_steps = {self.steps}; lower it"

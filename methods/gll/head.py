@@ -63,12 +63,12 @@ class GLL(GLLOptions, Head):
             raise ValueError(
                 f"base_per_class: received {self.base_per_class}, but the smallest class of "
                 f"{task.name} has {smallest} training samples, and some must stay outside the "
-                f"base set; accepted are 1..{smallest - 1}"
+                f"base set; must be from 1 to {smallest - 1}"
             )
         if self.evaluation_base_per_class != "all" and self.evaluation_base_per_class > smallest:
             raise ValueError(
                 f"evaluation_base_per_class: received {self.evaluation_base_per_class}, but the "
-                f"smallest class of {task.name} has {smallest} training samples; accepted are "
-                f"1..{smallest} and 'all'"
+                f"smallest class of {task.name} has {smallest} training samples; must be "
+                f"from 1 to {smallest}, or 'all'"
             )
         return GLLModel(backbone, self, task)

@@ -29,7 +29,7 @@ class GLLOptions:
             certain of their graph neighbours, which keeps the base samples apart. Ties are broken
             at random: late in training most samples are certain. Scores cost a pass over the
             training samples an epoch, which the time of steps does not show; on node tasks
-            accepted are ``"fixed"`` and ``"random"``.
+            it must be ``"fixed"`` or ``"random"``.
         softmax_share: share of the epochs, the first, in which a linear layer with softmax is
             trained instead; 0.5 and 0.75 are the paper's GLL-50 and GLL-75, 1 predicts by the graph
             from features that softmax learned. Between 0 and 1 each kind has an epoch at least.

@@ -66,7 +66,7 @@ def similarity_graph(
     if len(neighbors.indices) != len(features):
         raise ValueError(
             f"neighbors: received those of {len(neighbors.indices)} nodes for {len(features)} "
-            "rows of features; accepted are the neighbours of these rows"
+            "rows of features; must be the neighbours of these rows"
         )
     nodes = torch.arange(len(features), device=features.device)[:, None]
     others = neighbors.indices
@@ -88,10 +88,10 @@ def similarity_graph(
     if weights.shape not in (squared.shape, (2, len(squared))):
         raise ValueError(
             f"kernel: {kernel} returned weights of shape {tuple(weights.shape)} for "
-            f"{len(squared)} edges; accepted are (E,) and (2, E)"
+            f"{len(squared)} edges; must be (E,) or (2, E)"
         )
     if not bool((weights.detach() >= 0).all()):
-        raise ValueError(f"kernel: {kernel} returned a negative weight or NaN; accepted is >= 0")
+        raise ValueError(f"kernel: {kernel} returned a negative weight or NaN; must be >= 0")
     weights = weights.to(features.dtype)
     if symmetrize == "max" and weights.ndim == 1:
         return graph.with_weights(weights)
@@ -102,7 +102,7 @@ def similarity_graph(
 
 def _checked(kernel: Kernel | None) -> Kernel:
     if kernel is not None and not isinstance(kernel, Kernel):
-        raise ValueError(f"kernel: received {kernel!r}; accepted is a Kernel, SelfTuning() say")
+        raise ValueError(f"kernel: received {kernel!r}; must be a Kernel, such as SelfTuning()")
     return kernel or SelfTuning()
 
 

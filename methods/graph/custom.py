@@ -93,13 +93,13 @@ def _check_elementwise(
     if not isinstance(value, Tensor) or value.shape != at.shape or value.dtype != at.dtype:
         received = f"{tuple(value.shape)} of {value.dtype}" if isinstance(value, Tensor) else value
         raise ValueError(
-            f"{name}: returned {received}; accepted is a tensor like its first argument, here "
+            f"{name}: returned {received}; must be a tensor like its first argument, here "
             f"{tuple(at.shape)} of {at.dtype}"
         )
     others = torch.cat([at[:, :1], at[:, 1:] / 2], dim=1)
     if not _equal(function(others, *nodes)[:, 0], value[:, 0]):
         raise ValueError(
-            f"{name}: the value of a column depends on other columns; accepted is a function of "
+            f"{name}: the value of a column depends on other columns; must be a function of "
             "each element by itself"
         )
     if given and not _equal(given(*arguments).expand_as(at), derivative(function)(*arguments)):

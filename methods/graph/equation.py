@@ -132,4 +132,4 @@ def constant_labels(labels: Tensor, component: Tensor, num_nodes: int) -> Tensor
 def check_tau(tau: float) -> None:
     """Refuse a τ that is negative or not finite."""
     if not 0 <= tau < float("inf"):
-        raise ValueError(f"tau: received {tau}; accepted is a finite number >= 0")
+        raise ValueError(f"tau: received {tau}; must be finite and >= 0")

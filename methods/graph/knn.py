@@ -67,14 +67,14 @@ def nearest_neighbors(
     features = check_features(features).detach().contiguous()
     nodes = features.shape[0]
     if not isinstance(k, int) or k < 1:
-        raise ValueError(f"k: received {k!r}; accepted is an integer >= 1")
+        raise ValueError(f"k: received {k!r}; must be an integer >= 1")
     if not isinstance(recall_sample, int) or recall_sample < 0:
-        raise ValueError(f"recall_sample: received {recall_sample!r}; accepted is an integer >= 0")
+        raise ValueError(f"recall_sample: received {recall_sample!r}; must be an integer >= 0")
     if nodes < 2:
         raise ValueError(f"features: received {nodes} row(s); neighbours need at least 2 rows")
     k = min(k, nodes - 1)
     if backend not in ("exact", "annoy"):
-        raise ValueError(f"backend: received {backend!r}; accepted are 'exact' and 'annoy'")
+        raise ValueError(f"backend: received {backend!r}; must be 'exact' or 'annoy'")
     if backend == "exact":
         neighbors = _exact(features, torch.arange(nodes, device=features.device), k)
     else:
@@ -98,7 +98,7 @@ def check_features(features: Tensor) -> Tensor:
     """Return features as float32 or float64, or say which row cannot be used."""
     if features.ndim != 2 or not features.is_floating_point():
         raise ValueError(
-            f"features: received shape {tuple(features.shape)} of {features.dtype}; accepted is a "
+            f"features: received shape {tuple(features.shape)} of {features.dtype}; must be a "
             "floating-point matrix (n, d); flatten images first"
         )
     if features.dtype in (torch.float16, torch.bfloat16):

@@ -74,8 +74,8 @@ class SoftConstraint(Equation):
         check_tau(self.tau)
         if not 0 < self.strength < float("inf"):
             raise ValueError(
-                f"strength: received {self.strength}; accepted is a finite number > 0 (a large one "
-                "holds the labels fast; Laplace does exactly)"
+                f"strength: received {self.strength}; must be finite and > 0 (a large one "
+                "holds the labels; Laplace does so exactly)"
             )
 
     def pose(

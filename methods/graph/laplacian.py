@@ -44,13 +44,13 @@ class SimilarityGraph:
         edges = self.edge_index
         if edges.ndim != 2 or edges.shape[0] != 2 or edges.dtype != torch.int64:
             raise ValueError(
-                f"edge_index: received shape {tuple(edges.shape)} of {edges.dtype}; accepted is "
+                f"edge_index: received shape {tuple(edges.shape)} of {edges.dtype}; must be "
                 "(2, E) of torch.int64"
             )
         self._check_weights()
         i, j = edges
         keys = i * self.num_nodes + j
-        self._refuse((i < 0) | (j >= self.num_nodes), f"accepted are nodes 0..{self.num_nodes - 1}")
+        self._refuse((i < 0) | (j >= self.num_nodes), f"must join nodes 0..{self.num_nodes - 1}")
         self._refuse(i == j, "is a self-loop; leave it out, the Laplacian does not see it")
         self._refuse(i > j, "is in the wrong order; give each undirected edge once with i < j")
         if not bool((keys[1:] > keys[:-1]).all()):
@@ -67,7 +67,7 @@ class SimilarityGraph:
             if weights.shape != self.edge_index.shape[1:] or not weights.is_floating_point():
                 raise ValueError(
                     f"{name}: received shape {tuple(weights.shape)} of {weights.dtype} for "
-                    f"{self.edge_index.shape[1]} edges; accepted is one floating-point weight per "
+                    f"{self.edge_index.shape[1]} edges; must be one floating-point weight per "
                     "edge"
                 )
             detached = weights.detach()
@@ -108,7 +108,7 @@ class SimilarityGraph:
         if edge_index.ndim != 2 or len(edge_index) != 2 or weights.shape != edge_index.shape[1:]:
             raise ValueError(
                 f"edge_index of shape {tuple(edge_index.shape)} with weights of shape "
-                f"{tuple(weights.shape)}: accepted are (2, E) and (E,)"
+                f"{tuple(weights.shape)}: must be (2, E) and (E,)"
             )
         i, j = edge_index
         wrong = (edge_index < 0).any(dim=0) | (edge_index >= num_nodes).any(dim=0)
@@ -117,8 +117,8 @@ class SimilarityGraph:
             first = int(wrong.nonzero()[0, 0])
             raise ValueError(
                 f"edge {first} = ({int(i[first])}, {int(j[first])}) of weight "
-                f"{weights[first].item():g}: accepted are nodes 0..{num_nodes - 1} and weights "
-                "that are finite and >= 0"
+                f"{weights[first].item():g}: must join nodes 0..{num_nodes - 1}, with a weight "
+                "that is finite and >= 0"
             )
         keys = torch.minimum(i, j) * num_nodes + torch.maximum(i, j)
         unique, edge = keys.unique(return_inverse=True)
@@ -177,6 +177,4 @@ def combine(both: Tensor, symmetrize: Symmetrize | None) -> tuple[Tensor, Tensor
         return both.amax(dim=0), None
     if symmetrize in ("mean", "sum"):
         return both.sum(dim=0) / (2 if symmetrize == "mean" else 1), None
-    raise ValueError(
-        f"symmetrize: received {symmetrize!r}; accepted are 'max', 'mean', 'sum' and None"
-    )
+    raise ValueError(f"symmetrize: received {symmetrize!r}; must be 'max', 'mean', 'sum' or None")

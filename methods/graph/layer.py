@@ -46,10 +46,10 @@ class GraphLearningLayer(nn.Module):
     ) -> None:
         super().__init__()
         if not isinstance(k, int) or k < 1:
-            raise ValueError(f"k: received {k!r}; accepted is an integer >= 1")
+            raise ValueError(f"k: received {k!r}; must be an integer >= 1")
         if bandwidth != "self-tuning" and type(bandwidth) not in (int, float):
             raise ValueError(
-                f"bandwidth: received {bandwidth!r}; accepted are 'self-tuning' and numbers"
+                f"bandwidth: received {bandwidth!r}; must be 'self-tuning' or a number"
             )
         self.k = k
         self.equation = equation or Laplace()
@@ -74,7 +74,7 @@ class GraphLearningLayer(nn.Module):
         if not 1 <= len(base_labels) <= len(features):
             raise ValueError(
                 f"base_labels: received {len(base_labels)} rows for {len(features)} features; "
-                "accepted is at least one labelled row, the labelled features standing first"
+                "there must be at least one labelled row, and labelled features come first"
             )
         symmetrize: Literal["max"] | None = None if self.equation.directed else "max"
         graph = knn_graph(features, self.k, self.kernel, symmetrize=symmetrize)

@@ -56,7 +56,7 @@ class PLaplace(Equation):
     def __post_init__(self) -> None:
         check_tau(self.tau)
         if not 1.5 <= self.p <= 10:
-            raise ValueError(f"p: received {self.p}; accepted is a number from 1.5 to 10")
+            raise ValueError(f"p: received {self.p}; must be from 1.5 to 10")
 
     def pose(
         self, graph: SimilarityGraph, labels: Tensor, labeled: Tensor, source: Tensor

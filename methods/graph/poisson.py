@@ -43,7 +43,7 @@ class Poisson(Equation):
     def __post_init__(self) -> None:
         if self.normalisation not in ("none", "degree"):
             raise ValueError(
-                f"normalisation: received {self.normalisation!r}; accepted are 'none' and 'degree'"
+                f"normalisation: received {self.normalisation!r}; must be 'none' or 'degree'"
             )
 
     def pose(

@@ -90,7 +90,7 @@ def solve_graph_equation(
     """
     equation = equation or Laplace()
     if not isinstance(equation, Equation):
-        raise ValueError(f"equation: received {equation!r}; accepted is an Equation, Laplace() say")
+        raise ValueError(f"equation: received {equation!r}; must be an Equation, such as Laplace()")
     _check_labels(graph, labels, labeled)
     if graph.weights_reverse is not None and not equation.directed:
         raise ValueError(
@@ -152,12 +152,12 @@ def _check_labels(graph: SimilarityGraph, labels: Tensor, labeled: Tensor) -> No
     if labels.ndim != 2 or labeled.shape != labels.shape[:1] or labels.shape[1] < 1:
         raise ValueError(
             f"labels of shape {tuple(labels.shape)} with labeled of shape {tuple(labeled.shape)}: "
-            "accepted are (m, c) and (m,) with c >= 1"
+            "must be (m, c) and (m,) with c >= 1"
         )
     if labels.is_complex():
-        raise ValueError(f"labels: received {labels.dtype}; accepted are real numbers")
+        raise ValueError(f"labels: received {labels.dtype}; must be real numbers")
     if labeled.dtype != torch.int64:
-        raise ValueError(f"labeled: received {labeled.dtype}; accepted are torch.int64 indices")
+        raise ValueError(f"labeled: received {labeled.dtype}; must be torch.int64 indices")
     if bool(((labeled < 0) | (labeled >= graph.num_nodes)).any()):
         raise ValueError(f"labeled: an index is outside the nodes 0..{graph.num_nodes - 1}")
     if len(labeled.unique()) < len(labeled):
@@ -171,7 +171,7 @@ def _check_source(graph: SimilarityGraph, labels: Tensor, source: Tensor | None)
         return torch.zeros(shape, dtype=torch.float64, device=labels.device)
     if source.shape != shape:
         raise ValueError(
-            f"source: received shape {tuple(source.shape)}; accepted is {shape}, a row for every "
+            f"source: received shape {tuple(source.shape)}; must be {shape}, a row for every "
             "node and a column for every column of labels"
         )
     _check_finite(source, "source")

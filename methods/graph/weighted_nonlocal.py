@@ -47,8 +47,7 @@ class WNLL(Equation):
     def __post_init__(self) -> None:
         if self.label_weight not in ("ratio - 1", "ratio"):
             raise ValueError(
-                f"label_weight: received {self.label_weight!r}; accepted are 'ratio - 1' and "
-                "'ratio'"
+                f"label_weight: received {self.label_weight!r}; must be 'ratio - 1' or 'ratio'"
             )
 
     def pose(

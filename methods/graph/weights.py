@@ -126,9 +126,7 @@ class FixedBandwidth(Kernel):
 
     def __post_init__(self) -> None:
         if not 1e-12 <= self.bandwidth <= 1e12:
-            raise ValueError(
-                f"bandwidth: received {self.bandwidth}; accepted is a number from 1e-12 to 1e12"
-            )
+            raise ValueError(f"bandwidth: received {self.bandwidth}; must be from 1e-12 to 1e12")
 
     def __call__(self, geometry: EdgeGeometry) -> Tensor:
         """Return the weights (E,) of the edges."""
@@ -159,7 +157,7 @@ class NeighborBandwidth(Kernel):
 
     def __post_init__(self) -> None:
         if not isinstance(self.rank, int) or self.rank < 1:
-            raise ValueError(f"rank: received {self.rank!r}; accepted is an integer >= 1")
+            raise ValueError(f"rank: received {self.rank!r}; must be an integer >= 1")
 
     def __call__(self, geometry: EdgeGeometry) -> Tensor:
         """Return the weights (2, E): w(i, j) and w(j, i)."""

@@ -60,7 +60,7 @@ class WNLLActivation(WNLLOptions, Head):
         if int(counts.min()) < needed:
             raise ValueError(
                 f"wnll: class {int(counts.argmin())} of {task.name} has {int(counts.min())} "
-                f"labelled training samples; accepted are {needed} or more, for the template and "
+                f"labelled training samples; must be {needed} or more, for the template and "
                 "outside it"
             )
         return WNLLModel(backbone, self, task)

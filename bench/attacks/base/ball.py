@@ -30,7 +30,7 @@ class Ball:
 
     def __post_init__(self) -> None:
         if self.norm not in ("linf", "l2"):
-            raise ValueError(f"norm: received {self.norm!r}; accepted are 'linf' and 'l2'")
+            raise ValueError(f"norm: received {self.norm!r}; must be 'linf' or 'l2'")
 
     def project(self, x: Tensor) -> Tensor:
         """Return inputs (n, …) moved into the ball, then into the bounds.

@@ -19,7 +19,7 @@ def _increasing(values: list[float]) -> list[float]:
 
 def _below_one(shares: list[float]) -> list[float]:
     if shares[-1] >= 1:
-        raise ValueError(f"{shares[-1]} is no share; accepted are numbers above 0 and below 1")
+        raise ValueError(f"received {shares[-1]}; must be above 0 and below 1")
     return shares
 
 

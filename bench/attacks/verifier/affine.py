@@ -32,15 +32,15 @@ def why_not(model: Model) -> str | None:
     """Return why a model is not affine maps and ReLUs in sequence, or None if it is."""
     if not isinstance(model, HasLayers):
         return (
-            f"verification: received {type(model).__name__}; accepted are heads that are linear in "
-            "the features, softmax and svm, with any terms"
+            f"verification: received {type(model).__name__}; must be a head that is linear in "
+            "the features, softmax or svm, with any terms"
         )
     if model.no_layers:
         return f"verification: {model.no_layers}"
     for layer in model.layers():
         if not isinstance(layer, (*_AFFINE, nn.ReLU)):
             return (
-                f"verification: the backbone has a {type(layer).__name__}; accepted are linear and "
+                f"verification: the backbone has a {type(layer).__name__}; must be linear and "
                 "convolutional layers and ReLU; use strided_cnn or mlp"
             )
     return None

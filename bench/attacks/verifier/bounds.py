@@ -27,7 +27,7 @@ def input_box(x: Array, epsilon: float, bounds: tuple[float, float] | None) -> B
         return Box(x - epsilon, x + epsilon)
     if x.min() < bounds[0] or x.max() > bounds[1]:
         raise ValueError(
-            f"verification: received an input from {x.min():g} to {x.max():g}; accepted are values "
+            f"verification: received an input from {x.min():g} to {x.max():g}; must be "
             f"within the task's bounds {bounds}; correct the bounds of the data set"
         )
     return Box(np.maximum(x - epsilon, bounds[0]), np.minimum(x + epsilon, bounds[1]))
