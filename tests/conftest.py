@@ -10,6 +10,7 @@ import requests
 import torch
 from make_distribution import make_distribution
 
+from lapbench import discovery
 from lapbench.datasets.files import planetoid
 
 TINY_SUITE = """
@@ -86,6 +87,9 @@ class Picky(_Softmax):
 '''
 
 
+NAMES = discovery.names
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     """As in every cell: with more threads sums are taken in another order from run to run."""
@@ -98,6 +102,20 @@ def _cells_run_here() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LAPBENCH_JOBS", "0")
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_figures() -> Iterator[None]:
+    """Reports of runs have no figures, which take long, but where a test asks for them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(discovery, "names", lambda kind: NAMES(kind) if kind != "figures" else [])
+        yield
+
+
+@pytest.fixture
+def figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports have figures."""
+    monkeypatch.setattr(discovery, "names", NAMES)
 
 
 @pytest.fixture(autouse=True)

@@ -1,15 +1,19 @@
 """The command line says what there is, and stays quiet where nobody reads."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from running import lapbench
 
+from lapbench import run
 from lapbench.cli.main import KINDS, main
 from lapbench.discovery import load, names, summary
 
 
+@pytest.mark.usefixtures("figures")
 def test_list_shows_every_name_with_its_description():
     shown = CliRunner().invoke(main, ["list"]).output
     for kind in KINDS:
@@ -56,26 +60,36 @@ def test_dry_run_writes_nothing(tiny_suite: Path, tmp_path: Path):
 
 
 def test_selected_cells_alone_run_and_the_plan_stays_whole(tiny_suite: Path, tmp_path: Path):
-    ran = lapbench("run", tiny_suite, "--methods", "gll", "--results", tmp_path / "results")
-    assert ran.returncode == 0
+    arguments = ["run", tiny_suite, "--methods", "gll", "--results", tmp_path / "results"]
+    assert CliRunner().invoke(main, list(map(str, arguments))).exit_code == 0
     assert len(list((tmp_path / "results" / "records").iterdir())) == 2
     board = (tmp_path / "results" / "leaderboard.csv").read_text()
     assert "softmax,natural,autograd,accuracy,,,,0,2" in board
 
 
-def test_show_prints_cell_numbers_and_origin(tiny_suite: Path, tmp_path: Path):
-    lapbench("run", tiny_suite, "--seeds", 1, cwd=tmp_path)
+def test_show_prints_cell_numbers_and_origin(
+    tiny_suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    run(tiny_suite, seeds=1)
     (record, *_) = (tmp_path / "results" / "tiny" / "records").iterdir()
-    shown = lapbench("show", record.stem[:10], cwd=tmp_path)
-    assert shown.returncode == 0
+    shown = CliRunner().invoke(main, ["show", record.stem[:10]])
+    assert shown.exit_code == 0
     for text in ("test accuracy: ", "learning_rate: 0.001", "torch: ", "commit: "):
-        assert text in shown.stdout
+        assert text in shown.output
 
 
-def test_show_without_such_a_record_is_explained(tmp_path: Path):
-    shown = lapbench("show", "feed", cwd=tmp_path)
-    assert shown.returncode == 2
-    assert "0 results folders in results have a record whose key begins with 'feed'" in shown.stderr
+def test_show_without_such_a_record_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    shown = CliRunner().invoke(main, ["show", "feed"])
+    assert shown.exit_code == 2
+    assert "'feed'" in shown.stderr
+
+
+def test_command_is_installed():
+    command = Path(sys.executable).with_name("lapbench")
+    ran = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith("lapbench, version ")
 
 
 def test_info_names_the_versions():
@@ -86,7 +100,7 @@ def test_info_names_the_versions():
 
 def test_results_that_cannot_be_written_are_explained(tiny_suite: Path, tmp_path: Path):
     (tmp_path / "file").write_text("")
-    ran = lapbench("run", tiny_suite, "--results", tmp_path / "file")
-    assert ran.returncode == 1
-    assert "Error: " in ran.stderr
-    assert "Traceback" not in ran.stderr
+    ran = CliRunner().invoke(main, ["run", str(tiny_suite), "--results", str(tmp_path / "file")])
+    assert ran.exit_code == 1
+    assert ran.stderr.startswith("Error: ")
+    assert str(tmp_path / "file") in ran.stderr

@@ -128,8 +128,8 @@ def test_where_names_all_data_sets_and_makes_no_folder(data: Path, monkeypatch: 
 def test_unknown_names_are_refused_with_the_known_ones(command: str):
     ran = run(command, "mnst")
     assert ran.exit_code == 2
-    assert "unknown dataset 'mnst'; known are: " in ran.output
-    assert "did you mean 'mnist'?" in ran.output
+    for text in ("'mnst'", "'mnist'", "cifar10"):
+        assert text in ran.output
 
 
 @pytest.mark.parametrize("command", ["fetch", "verify"])

@@ -15,9 +15,8 @@ from click.testing import CliRunner, Result
 from composed import suite
 from faulty_methods import PATIENCE, Faulty
 from make_distribution import make_distribution
-from running import command
+from running import COMMAND
 
-from lapbench import discovery
 from lapbench.cli.main import main
 from lapbench.results import checkpoint
 from lapbench.results.folder import ResultsFolder
@@ -25,18 +24,13 @@ from lapbench.results.records import Record
 
 
 def install(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """Install the methods for this process and all that it starts; their log is in the folder.
-
-    Reports of this process have no figures, which take long.
-    """
+    """Install the methods for this process and all that it starts; their log is in the folder."""
     names = [kind.__name__ for kind in Faulty.__subclasses__()]
     kinds = {"methods": {name.lower(): name for name in names}}
     make_distribution(folder / "site", patch, "faulty_methods", kinds)
     patch.setenv("PYTHONPATH", f"{folder / 'site'}:{Path(faulty_methods.__file__).parent}")
     patch.setenv("FAULTY_FOLDER", str(folder))
     patch.setattr(checkpoint, "SECONDS", checkpoint.SECONDS)
-    named = discovery.names
-    patch.setattr(discovery, "names", lambda kind: [] if kind == "figures" else named(kind))
 
 
 def run(folder: Path, *methods: str, **options: object) -> Result:
@@ -51,7 +45,7 @@ def run(folder: Path, *methods: str, **options: object) -> Result:
 def started(folder: Path, *methods: str, **options: object) -> Iterator["subprocess.Popen[str]"]:
     """Start the same command in a process group of its own, and kill the group at the end."""
     with subprocess.Popen(
-        [command(), *_arguments(folder, *methods, **options)],
+        [*COMMAND, *_arguments(folder, *methods, **options)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -6,17 +6,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+COMMAND = [sys.executable, "-P", str(Path(__file__).with_name("without_figures.py"))]
+"""The command `lapbench`, whose reports have no figures."""
+
 
 def lapbench(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Run the installed command."""
+    """Run the command."""
     return subprocess.run(
-        [command(), *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False
+        [*COMMAND, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False
     )
-
-
-def command() -> str:
-    """Path of the installed command."""
-    return str(Path(sys.executable).with_name("lapbench"))
 
 
 def comparable(folder: Path) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from composed import suite
-from running import command
+from running import COMMAND
 from table import METHODS, small_cell
 
 import lapbench
@@ -64,7 +64,7 @@ def test_other_instructions_give_the_same_before_the_second_step(tmp_path: Path)
     for name, environment in (("usual", {}), ("other", OTHER_INSTRUCTIONS)):
         arguments = ["run", path, "--results", tmp_path / name]
         subprocess.run(
-            [command(), *map(str, arguments)],
+            [*COMMAND, *map(str, arguments)],
             env={**os.environ, **environment},
             capture_output=True,
             check=True,

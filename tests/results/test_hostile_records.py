@@ -156,6 +156,7 @@ def test_nothing_finished_gives_a_page_that_says_what_to_do(results: Path):
     assert "lapbench run" in " ".join(page(results).text)
 
 
+@pytest.mark.usefixtures("figures")
 def test_a_figure_that_fails_costs_no_table(results: Path, monkeypatch: pytest.MonkeyPatch):
     def fail(_: object) -> None:
         raise ZeroDivisionError("no room")

@@ -12,7 +12,7 @@ from pickle import PicklingError
 import pytest
 import torch
 from import_graph import ROOT
-from running import command, comparable, lapbench
+from running import COMMAND, comparable, lapbench
 
 import lapbench as package
 from lapbench.cli.errors import INTERRUPTED
@@ -24,8 +24,8 @@ from lapbench.training.metrics import predict
 
 
 def test_two_runs_agree_bit_for_bit(tiny_suite: Path, tmp_path: Path):
-    for folder in ("one", "two"):
-        assert lapbench("run", tiny_suite, "--results", tmp_path / folder).returncode == 0
+    assert lapbench("run", tiny_suite, "--results", tmp_path / "one").returncode == 0
+    package.run(tiny_suite, results=tmp_path / "two")
     first, second = comparable(tmp_path / "one"), comparable(tmp_path / "two")
     assert len(first) == 4
     assert first == second
@@ -39,11 +39,10 @@ def test_stopped_run_resumes_to_the_same_records(
     tiny_suite: Path, tmp_path: Path, how: signal.Signals, status: int
 ):
     tiny_suite.write_text(tiny_suite.read_text().replace("epochs = 3", "epochs = 40"))
-    assert lapbench("run", tiny_suite, "--results", tmp_path / "whole").returncode == 0
-
+    package.run(tiny_suite, results=tmp_path / "whole")
     killed = tmp_path / "killed"
     run = subprocess.Popen(
-        [command(), "run", str(tiny_suite), "--results", str(killed)],
+        [*COMMAND, "run", str(tiny_suite), "--results", str(killed)],
         # A background job ignores SIGINT, and its children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
@@ -56,7 +55,7 @@ def test_stopped_run_resumes_to_the_same_records(
 
     (killed / "records" / ".0123456789abcdef.json.1.part").write_text("{")
     (killed / "records" / ".0123456789abcdef.json").write_text("{")
-    assert lapbench("run", tiny_suite, "--results", killed).returncode == 0
+    package.run(tiny_suite, results=killed)
     assert comparable(killed) == comparable(tmp_path / "whole")
     assert len(ResultsFolder(killed).list_keys()) == 4
     assert all(path.read_bytes() == content for path, content in finished.items())
