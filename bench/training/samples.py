@@ -66,8 +66,8 @@ def hide_outer(task: Task) -> Task:
     """Return a task whose samples V_out have class −1 in training."""
     if task.outer is None:
         raise LapbenchError(
-            f'train: received "inner", but {task.name} names no V_out; must be "all", or the '
-            "data set one of nodes such as cora"
+            f'train: received "inner"; must be "all" on {task.name}, which has no outer nodes; '
+            "or use a data set of nodes such as cora"
         )
     hidden = task.train.y.index_fill(0, task.outer, -1)
     return replace(task, train=Split(task.train.x, hidden))

@@ -8,6 +8,7 @@ import pytest
 import torch
 from attack_table import NEEDS_BOUNDS, attack, batch_of, candidates, linear_target, right, target_of
 from pydantic import ValidationError
+from refusals import refused
 from table import create
 
 from lapbench.attacks.apgd_ce import _checkpoints
@@ -58,7 +59,7 @@ class TestCarliniWagner:
     def test_is_skipped_without_bounds(self, case: str):
         target, batch = linear_target(classes=3, size=4, bounds=None)
         assert "no bounds" in (attack(case).skip(target) or "")
-        with pytest.raises(ValueError, match="no bounds"):
+        with refused(ValueError, "bounds"):
             candidates(case, target, batch)
         assert attack(case).skip(target_of("softmax")) is None
 
@@ -165,7 +166,7 @@ class TestSquare:
         assert seen[-1].mean() < seen[1].mean() < seen[0].mean()
 
     def test_refuses_another_norm(self):
-        with pytest.raises(ValidationError, match="linf"):
+        with refused(ValidationError, "linf"):
             create("attacks", "square", epsilons=[0.1], norm="l2")
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from phased import noise
+from refusals import refused
 from scipy import stats
 from table import load_task
 from torch import Tensor
@@ -188,7 +189,7 @@ def test_tiny_gradient_is_a_whole_step(norm: Norm):
 
 
 def test_unknown_norm_is_named():
-    with pytest.raises(ValueError, match="norm: received 'l1'; accepted are 'linf' and 'l2'"):
+    with refused(ValueError, "norm: received 'l1'"):
         Ball(torch.zeros(1, 2), 1.0, "l1", None, torch.ones(()))  # type: ignore[arg-type]
 
 

@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+from refusals import refused
 from relu_networks import flat, grid, random_layers, sampled, trained, values_inside
 
 from lapbench.attacks.verifier.affine import AffineLayer, affine_layers, logits
@@ -100,5 +101,5 @@ class TestBounds:
         np.testing.assert_allclose(box.high, [0.1, 0.6, 1])
         free = input_box(np.array([3.0]), 0.5, None)
         assert (free.low, free.high) == (2.5, 3.5)
-        with pytest.raises(ValueError, match=r"from 0 to 2; accepted .*\(0.0, 1.0\)"):
+        with refused(ValueError, "from 0 to 2"):
             input_box(np.array([0.0, 2.0]), 0.1, UNIT)

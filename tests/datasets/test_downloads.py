@@ -14,6 +14,7 @@ import pytest
 import requests
 from published_files import Server, archive, listing, md5, packed, plain, send, serving, zipped
 from published_files import write as write_files
+from refusals import refused
 
 from lapbench.datasets.files import download
 from lapbench.datasets.files.download import contents, fetch
@@ -84,7 +85,7 @@ class TestABadServer:
     ):
         server.answers["one"] = lambda handler: bad(handler, server)
         data_files = plain(NAME, CONTENT, f"{server.url}one")
-        with pytest.raises(MissingDataError, match=f"{server.url}one: .*{BAD[bad]}") as error:
+        with refused(MissingDataError, f"{server.url}one:", f"{BAD[bad]}") as error:
             fetch(data_files)
         assert f"{data / NAME} (MD5 sum {md5(CONTENT)})" in str(error.value)
         assert f"LAPBENCH_DATA (now {data})" in str(error.value)
@@ -147,7 +148,7 @@ def test_what_is_there_is_not_asked_for_and_stays(server: Server, data: Path):
 
 def test_a_wrong_file_is_refused_with_both_hashes_and_stays(server: Server, data: Path):
     write_files(data, {NAME: b"other"})
-    with pytest.raises(DataError, match=f"{data / NAME} is not the published file") as error:
+    with refused(DataError, f"{data / NAME}") as error:
         contents(plain(NAME, CONTENT, server.offer("one", CONTENT)))
     for part in (md5(b"other"), md5(CONTENT), "put the original", "lapbench data fetch tiny"):
         assert part in str(error.value)
@@ -162,14 +163,14 @@ def test_a_wrong_file_is_refused_with_both_hashes_and_stays(server: Server, data
 )
 def test_a_damaged_gzip_file_is_refused(data: Path, content: bytes):
     write_files(data, {"raw/text.gz": content})
-    with pytest.raises(DataError, match=r"text\.gz is no whole gzip file .*put the original"):
+    with refused(DataError, "text.gz"):
         contents(zipped({"text": b"text"}, "raw"))
 
 
 def test_one_file_failing_does_not_keep_others_from_coming(server: Server, data: Path):
     data_files = zipped({"first": b"1", "second": b"2"}, "raw", server.url)
     server.offer("second.gz", gzip.compress(b"2", mtime=0))
-    with pytest.raises(MissingDataError, match="tiny: 1 of 2 files are not there"):
+    with refused(MissingDataError, "tiny", "1 of 2"):
         fetch(data_files)
     assert listing(data) == {"mine.txt", "raw/second.gz"}
     server.offer("first.gz", gzip.compress(b"1", mtime=0))
@@ -179,7 +180,7 @@ def test_one_file_failing_does_not_keep_others_from_coming(server: Server, data:
 def test_a_host_that_does_not_answer_is_tried_for_one_file_only(server: Server):
     for name in ("first", "second"):
         server.answers[f"{name}.gz"] = lambda handler: silent(handler, server)
-    with pytest.raises(MissingDataError, match=r"second\.gz: not tried again"):
+    with refused(MissingDataError, "second.gz: not tried again"):
         fetch(zipped({"first": b"1", "second": b"2"}, "raw", server.url))
     assert server.asked == ["first.gz", "first.gz"]
 
@@ -236,7 +237,7 @@ def test_tests_reach_no_other_machine(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(
         requests.Session, "send", lambda *_, **__: pytest.fail("reaches the internet")
     )
-    with pytest.raises(MissingDataError, match="tests download nothing"):
+    with refused(MissingDataError, "tests download nothing"):
         fetch(plain(NAME, CONTENT, "https://example.org/file"))
 
 
@@ -271,11 +272,11 @@ class TestArchives:
     ):
         bad, good = archive({**MEMBERS, "../evil": b"evil"}), archive(MEMBERS)
         monkeypatch.setattr(tarfile, "open", lambda *_: pytest.fail("opens it"))
-        with pytest.raises(MissingDataError, match="does not match the known hash"):
+        with refused(MissingDataError, "hash"):
             fetch(packed(good, MEMBERS, server.offer("one", bad)))
         assert listing(data) == {"mine.txt"}
         write_files(data, {"tiny.tar.gz": bad})
-        with pytest.raises(DataError, match=f"has the MD5 sum {md5(bad)}; accepted is {md5(good)}"):
+        with refused(DataError, md5(bad), md5(good)):
             fetch(packed(good, MEMBERS))
         assert listing(data) == {"mine.txt", "tiny.tar.gz"}
 
@@ -298,15 +299,15 @@ class TestArchives:
         member = tarfile.TarInfo(name.format(outside=outside))
         member.type, member.linkname = kind, target.format(outside=outside)
         content = archive(MEMBERS, member)
-        with pytest.raises(DataError, match="is a link or leads out of the folder") as error:
+        with refused(DataError, "link") as error:
             fetch(packed(content, MEMBERS, server.offer("one", content)))
         assert repr(member.name) in str(error.value)
         assert listing(outside) == {"data/mine.txt"}
 
     def test_that_are_cut_off_or_lack_a_member_leave_nothing(self, server: Server, data: Path):
         whole, lacking = archive({"tiny/one": b"1" * 9999}), archive({"tiny/one": b"1"})
-        for content, message in ((whole[:-30], "is no whole archive"), (lacking, "lacks tiny/two")):
-            with pytest.raises(DataError, match=message):
+        for content, named in ((whole[:-30], "archive"), (lacking, "tiny/two")):
+            with refused(DataError, named):
                 fetch(packed(content, MEMBERS, server.offer("one", content)))
             assert listing(data) == {"mine.txt"}
 
@@ -317,5 +318,5 @@ def test_a_pickle_with_a_wrong_hash_is_not_opened(data: Path, monkeypatch: pytes
     monkeypatch.setattr(pickle, "loads", lambda *_, **__: pytest.fail("opens it"))
     names = [file.places[0] for file in CIFAR10.data_files.files]
     write_files(data, dict.fromkeys(names, b"cos\nsystem\n(S'true'\ntR."))
-    with pytest.raises(DataError, match="data_batch_1 is not the published file"):
+    with refused(DataError, "data_batch_1"):
         CIFAR10().load(None)  # type: ignore[arg-type]

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
+from refusals import refused
 from table import create, load_task
 
 from lapbench.datasets.base.task import Task
@@ -179,7 +180,7 @@ def test_without_files_and_network_the_remedy_is_named(raw: Path):
     message = str(error.value)
     assert message.startswith("PubMed: 8 of 8 files are not there:\n")
     assert f"{raw.parents[1]}/PubMed/raw/ind.pubmed.test.index" in message
-    assert "the download failed (no network); accepted are the original files" in message
+    assert "the download failed (no network)" in message
     assert "the folder that has PubMed/raw/ind.pubmed.x" in message
 
 
@@ -200,7 +201,7 @@ def test_files_are_downloaded_all_or_none(
     monkeypatch.setattr(torch_geometric.datasets, "Planetoid", downloaded)
     folder = tmp_path / "CiteSeer" / "raw"
     if fails:
-        with pytest.raises(MissingDataError, match=r"the download failed \(cut off\)"):
+        with refused(MissingDataError, "(cut off)"):
             task("citeseer")
         assert not list(folder.iterdir())
     else:

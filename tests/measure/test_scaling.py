@@ -88,7 +88,9 @@ def test_leaderboard_shows_a_dash_for_steps_and_no_stages(results: Path):
     assert "Budget: no training." in markdown
 
 
+@pytest.mark.usefixtures("figures")
 def test_figure_shows_every_stage_with_its_power(results: Path):
+    lapbench.write_report(results)
     assert (results / "figures" / "scaling.svg").is_file()
     frame = lapbench.load_records(results)
     figure = load("figures", "scaling").draw(Results(frame, lambda _: {}, lambda _: {}))

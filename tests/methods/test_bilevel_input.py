@@ -8,6 +8,7 @@ import networkx
 import pytest
 import torch
 from pydantic import ValidationError
+from refusals import refused
 from small_club import build, generator, karate, path, random_edges
 from table import small_task
 from torch import Tensor
@@ -146,12 +147,12 @@ class TestHyperParameters:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"inner": "network"}, 'no implicit hypergradient.*accepted are.* "truncated"'),
+            ({"inner": "network"}, "no implicit hypergradient"),
             (
                 {"inner": "network", "hypergradient": "unrolled", "inner_optimizer": "heavy-ball"},
-                'inner_optimizer = "heavy-ball".*accepted is "adam"',
+                'inner_optimizer = "heavy-ball"',
             ),
-            ({"directed": True}, 'directed: not used by graph = "g2g"; accepted is "edges"'),
+            ({"directed": True}, 'directed: not used by graph = "g2g"'),
             (
                 {"hypergradient": "truncated", "truncation": 11, "inner_steps": 10},
                 "truncation = 11 is above inner_steps = 10; lower it",
@@ -205,19 +206,19 @@ class TestHyperParameters:
         assert Bilevel(**options).skip(karate()) is None
 
     def test_a_network_needs_a_backbone_that_uses_the_graph(self):
-        with pytest.raises(ValueError, match=r"does not use the graph; accepted are gnn and appnp"):
+        with refused(ValueError, "gnn"):
             build(karate(), "mlp", inner="network", hypergradient="unrolled")
 
     def test_without_ridge_a_component_that_lacks_a_class_is_refused(self):
         task = karate()
         kept = task.train.y == 0
         y = torch.where(kept, 0, -1)
-        with pytest.raises(ValueError, match=r"ridge = 0: the component of node 0 has.* 1 of 2"):
+        with refused(ValueError, "ridge = 0", "node 0", "1 of 2"):
             build(replace(task, train=Split(task.train.x, y)), graph="edges", ridge=0.0)
 
     def test_a_class_of_the_outer_nodes_without_an_inner_one_is_refused(self):
         task = karate()
         y = torch.where(task.train.y == 0, 0, -1)
         y = y.index_copy(0, task.outer, task.train.y[task.outer])
-        with pytest.raises(ValueError, match=r"V_tr: karate has no labelled inner node of class 1"):
+        with refused(ValueError, "V_tr: karate", "class 1"):
             build(replace(task, train=Split(task.train.x, y)), graph="edges")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from oracles import dense_root, finite_differences, relative_error
+from refusals import refused
 from small_club import build, dense_gradient, karate
 from table import small_cell, small_task
 from torch.nn import functional
@@ -110,11 +111,11 @@ def test_a_graph_without_weights_to_learn_is_skipped():
 
 @pytest.mark.parametrize("count", [100_000, 50])
 def test_as_many_inner_samples_as_a_class_has_are_refused(count: int):
-    with pytest.raises(ValueError, match=rf"inner_per_class: received {count}, but the smallest"):
+    with refused(ValueError, f"inner_per_class: received {count}"):
         small_cell("bilevel", inner_per_class=count).build_model(small_task())
 
 
 def test_a_class_with_one_labelled_sample_is_refused():
     cell = replace(small_cell("bilevel"), labeled=2)
-    with pytest.raises(ValueError, match="inner_per_class: received 'half'"):
+    with refused(ValueError, "inner_per_class: received 'half'"):
         cell.build_model(cell.load_task())

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from pydantic import TypeAdapter, ValidationError
+from refusals import refused
 
 from lapbench.methods.base.budget import Budget
 from lapbench.training.steps import make_optimizer
@@ -51,7 +52,7 @@ def test_learning_rate_follows_the_schedule(schedule: Any, expected: dict[int, f
     ],
 )
 def test_other_schedules_are_refused_with_those_that_are_accepted(schedule: Any):
-    with pytest.raises(ValidationError, match=r"accepted are 'constant', 'cosine', and a table"):
+    with refused(ValidationError, "'constant', 'cosine'", "steps"):
         budget(schedule=schedule)
 
 

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
+from refusals import refused
 from table import create, small_cell, small_task
 
 from lapbench.methods.base.activations import count_relus
@@ -47,7 +49,7 @@ def test_has_the_parameters_of_the_paper(hidden_size: int, count: int):
 
 @pytest.mark.parametrize("hidden_size", [0, -1, 2.5])
 def test_sizes_below_one_are_refused(hidden_size: float):
-    with pytest.raises(ValueError, match="hidden_size"):
+    with refused(ValidationError, "hidden_size"):
         create("methods", "softmax", hidden_size=hidden_size)
 
 

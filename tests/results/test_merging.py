@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from refusals import refused
 
 import lapbench
 from lapbench.cli.main import main
@@ -71,7 +72,7 @@ class TestOneCellInSeveralFolders:
 
     def test_records_that_disagree_are_named_with_their_values(self, monday: Path, tuesday: Path):
         changed = other_accuracy(tuesday)
-        with pytest.raises(RecordError, match=r"1 cell\(s\) have records that disagree") as caught:
+        with refused(RecordError, "1 cell(s)") as caught:
             collect([monday, tuesday])
         assert f"{monday / 'records' / changed.name} and {changed}: " in str(caught.value)
         assert "metrics.0.value (accuracy) is " in str(caught.value)
@@ -133,7 +134,7 @@ class TestSeveralSuites:
         plan = json.loads((tuesday / "plan.json").read_text())
         plan["cells"][0]["key"] = "0" * 16
         (tuesday / "plan.json").write_text(json.dumps(plan))
-        with pytest.raises(RecordError, match="methods or data are of different versions"):
+        with refused(RecordError, "versions"):
             collect([monday, tuesday])
 
     @pytest.mark.parametrize(
@@ -150,7 +151,7 @@ class TestSeveralSuites:
             cell["cell"][field] = value
             cell["cell"]["repetition"] += 2
         (tuesday / "plan.json").write_text(json.dumps(plan))
-        with pytest.raises(RecordError, match=f"would mix cells whose {said}"):
+        with refused(RecordError, f"would mix cells whose {said}"):
             collect([monday, tuesday])
 
     def test_the_title_names_all(self, monday: Path, tiny_suite: Path, tmp_path: Path):
@@ -173,11 +174,11 @@ class TestRecordsThatCannotBeRead:
         assert collect([monday, tuesday]).refused == {}
 
     def test_a_folder_without_a_plan_is_explained(self, monday: Path, tmp_path: Path):
-        with pytest.raises(RecordError, match="is no results folder"):
+        with refused(RecordError, "plan.json"):
             collect([monday, tmp_path / "nothing"])
 
     def test_no_folder_is_explained(self):
-        with pytest.raises(RecordError, match="received no folder"):
+        with refused(RecordError, "results:"):
             collect([])
 
     def test_records_without_a_plan_are_counted(self, monday: Path):

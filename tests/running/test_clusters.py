@@ -12,6 +12,7 @@ import pytest
 from click.testing import Result
 from faulty import epochs, install, records, run, wait_for
 from loopback import Cluster
+from refusals import refused
 from running import comparable
 from table import small_cell
 
@@ -84,7 +85,7 @@ class TestOnACluster:
         results = cluster.folder / "hidden"
         ran = run_on(cluster, "softmax", results=results)
         assert ran.exit_code == 2
-        assert f"does not see {results}; accepted is a folder that all machines" in ran.output
+        assert f"does not see {results}" in ran.output
         assert not results.exists()
 
     def test_after_ctrl_c_what_runs_finishes_there_and_counts(
@@ -176,11 +177,9 @@ class TestAnswers:
         submit, slots = connected
         found = submit(PLANNED)
         client.is_lost = client.remote.cancel()
-        with pytest.raises(
-            ClusterError, match=r"the scheduler at .* is lost; .* start another one"
-        ):
+        with refused(ClusterError, "tcp://127.0.0.1:1", "start another"):
             slots()
-        with pytest.raises(ClusterError, match=r"the scheduler at .* is lost"):
+        with refused(ClusterError, "tcp://127.0.0.1:1"):
             found.result()
 
     @pytest.mark.parametrize(
@@ -222,13 +221,13 @@ class TestAnswers:
     "address", ["foo", "foo://x", "tcp://127.0.0.1:nope", "tcp://", "tcp://[::1", "inproc://x"]
 )
 def test_what_is_no_address_is_refused_at_once(tmp_path: Path, address: str):
-    with pytest.raises(ClusterError, match="accepted is the address that `dask scheduler` prints"):
+    with refused(ClusterError, "executor: ", address, "dask scheduler"):
         connect(address, ResultsFolder(tmp_path), Limits()).__enter__()
 
 
 def test_scheduler_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(cluster_module, "_PATIENCE", 0.2)
-    with pytest.raises(ClusterError, match="no scheduler answers at 'tcp:"):
+    with refused(ClusterError, "executor: ", "'tcp://127.0.0.1:1'"):
         connect("tcp://127.0.0.1:1", ResultsFolder(tmp_path), Limits()).__enter__()
 
 
@@ -236,5 +235,5 @@ def test_where_distributed_is_not_installed_the_remedy_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(ClusterError, match=r"pip install 'lapbench\[dask\]'"):
+    with refused(ClusterError, "pip install 'lapbench[dask]'"):
         connect("tcp://127.0.0.1:1", ResultsFolder(tmp_path), Limits()).__enter__()

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 from faulty import epochs, install, records, run
+from refusals import refused
 from running import comparable
 
 from lapbench.running import worker
@@ -95,11 +96,11 @@ def test_ctrl_c_is_kept_from_a_process_already_while_it_starts(monkeypatch: pyte
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"jobs": -1}, "jobs: received -1; accepted is 0 or more"),
+        ({"jobs": -1}, "jobs: received -1"),
         ({"jobs": 0, "limits": Limits(seconds=1)}, "jobs: received 0.* give 1 or more"),
         ({"jobs": 0, "executor": "tcp://127.0.0.1:8786"}, "jobs: received 0.* give 1 or more"),
-        ({"jobs": 1, "limits": Limits(seconds=0)}, "timeout: received 0; accepted is .* above 0"),
-        ({"jobs": 1, "limits": Limits(memory=0)}, "memory: received 0; accepted is .* above 0"),
+        ({"jobs": 1, "limits": Limits(seconds=0)}, "timeout: received 0"),
+        ({"jobs": 1, "limits": Limits(memory=0)}, "memory: received 0"),
     ],
 )
 def test_contradictions_are_refused(arguments: Mapping[str, object], message: str):
@@ -109,7 +110,7 @@ def test_contradictions_are_refused(arguments: Mapping[str, object], message: st
 
 def test_memory_limit_is_refused_where_the_system_has_none(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sys, "platform", "darwin")
-    with pytest.raises(BackendError, match="memory: received a limit on darwin; only Linux"):
+    with refused(BackendError, "memory: received ", "darwin", "Linux"):
         Backend(1, limits=Limits(memory=10**9))
 
 
@@ -120,16 +121,17 @@ def test_number_of_jobs_may_come_from_the_environment(monkeypatch: pytest.Monkey
     monkeypatch.setenv("LAPBENCH_JOBS", "")
     assert Backend().cells_at_a_time() == 1
     monkeypatch.setenv("LAPBENCH_JOBS", "many")
-    with pytest.raises(BackendError, match="LAPBENCH_JOBS: received 'many'; accepted is a whole"):
+    with refused(BackendError, "LAPBENCH_JOBS: received 'many'"):
         Backend()
 
 
 @pytest.mark.parametrize(
-    ("option", "accepted"),
+    ("option", "units"),
     [("timeout=5", "s, m, h"), ("timeout=0s", "s, m, h"), ("memory=1GiB", "MB, GB")],
 )
-def test_limits_without_a_known_unit_are_refused(tmp_path: Path, option: str, accepted: str):
+def test_limits_without_a_known_unit_are_refused(tmp_path: Path, option: str, units: str):
     name, _, value = option.partition("=")
     ran = run(tmp_path, "softmax", **{name: value})
     assert ran.exit_code == 2
-    assert f"received '{value}'; accepted is a number and one of {accepted}" in ran.output
+    assert f"received '{value}'" in ran.output
+    assert units in ran.output

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from composed import BOTH, TABLE, mistakes, suite
+from refusals import refused
 
 import lapbench
 from lapbench.cli.main import main
@@ -26,10 +27,10 @@ def run(path: Path) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("methods", "expected"),
     [
-        ('["softmax", "gll + svm"]', "methods[1].name: received 2 heads (gll, svm); accepted is"),
-        ('["gll + parseval + gll"]', "methods[0].name: received 2 heads (gll, gll); accepted is"),
+        ('["softmax", "gll + svm"]', "methods[1].name: received 2 heads (gll, svm)"),
+        ('["gll + parseval + gll"]', "methods[0].name: received 2 heads (gll, gll)"),
         ('["parseval + gll + parseval"]', "methods[0].name: parseval is repeated; leave one"),
-        ('["gll + parsval"]', "methods[0].name: unknown method 'parsval'; known are: bilevel, "),
+        ('["gll + parsval"]', "methods[0].name: unknown method 'parsval'"),
         ('["gll + "]', "methods[0].name: a part is missing beside +"),
         ('["gll ++ parseval"]', "methods[0].name: a part is missing beside +"),
         (
@@ -46,12 +47,9 @@ def run(path: Path) -> tuple[int, str]:
         ),
         (
             '[{ name = "gll + parseval", parseval.gamma = 2.0 }]',
-            "methods[0].parseval.gamma: unknown field; accepted are beta",
+            "methods[0].parseval.gamma: unknown field",
         ),
-        (
-            '[{ name = "gll + parseval", svm.power = 2 }]',
-            "methods[0].svm: unknown field; accepted are name, label, learning_rate, train, ",
-        ),
+        ('[{ name = "gll + parseval", svm.power = 2 }]', "methods[0].svm: unknown field"),
     ],
 )
 def test_mistakes_in_methods_name_their_place(tmp_path: Path, methods: str, expected: str):
@@ -88,7 +86,7 @@ def test_methods_that_a_written_default_makes_equal_are_refused(tmp_path: Path, 
         ('training = ["natural", "pdg"]\n', "", "training[1]: received 'pdg'; it should be"),
         (BOTH, "[pgd]\nstep_size = 0.1\n", "pgd.epsilon: missing; this field is required"),
         (BOTH, TABLE.replace("0.2", "-0.2"), "pgd.epsilon: received -0.2; it should be greater"),
-        (BOTH, f"{TABLE}step = 3\n", "pgd.step: unknown field; accepted are epsilon, step_size"),
+        (BOTH, f"{TABLE}step = 3\n", "pgd.step: unknown field"),
     ],
 )
 def test_mistakes_in_training_name_their_place(
@@ -100,7 +98,7 @@ def test_mistakes_in_training_name_their_place(
 
 def test_kind_of_training_that_a_suite_has_not_is_an_error(tmp_path: Path):
     path = suite(tmp_path, ["softmax"])
-    with pytest.raises(SelectionError, match=r"training 'pgd' is not in suite.* has: natural"):
+    with refused(SelectionError, "'pgd'", "natural"):
         lapbench.run(path, results=tmp_path / "r", training="pgd")
 
 

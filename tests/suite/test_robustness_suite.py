@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from attacked_suites import ATTACKED, FGSM, TRANSFER, attacked
 from composed import mistakes
+from refusals import refused
 
 from lapbench.attacks import fgsm
 from lapbench.running.api import RunOptions, prepare
@@ -17,10 +18,10 @@ NOWHERE = "0123456789abcdef"
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (('"fgsm"', '"fgms"'), "robustness.attacks[0].name: unknown attack 'fgms'; known are: "),
-        (('"fgsm"', "3"), "robustness.attacks[0].name: received 3; accepted are: apgd-ce, "),
-        (('name = "fgsm"\n', ""), "robustness.attacks[0].name: received None; accepted are: "),
-        ((FGSM, f"{FGSM}step = 3\n"), "robustness.attacks[0].step: unknown field; accepted are ep"),
+        (('"fgsm"', '"fgms"'), "robustness.attacks[0].name: unknown attack 'fgms'"),
+        (('"fgsm"', "3"), "robustness.attacks[0].name: received 3"),
+        (('name = "fgsm"\n', ""), "robustness.attacks[0].name: received None"),
+        ((FGSM, f"{FGSM}step = 3\n"), "robustness.attacks[0].step: unknown field"),
         (("steps = [3]\n", ""), "robustness.attacks[1].steps: missing; this field is required"),
         (("steps = [3]", "steps = 3"), "robustness.attacks[1].steps: received 3; "),
         (("steps = [3]", "steps = [0]"), "robustness.attacks[1].steps[0]: received 0; "),
@@ -40,17 +41,14 @@ NOWHERE = "0123456789abcdef"
         ((FGSM, FGSM + FGSM), "robustness.attacks[1]: another attack is called 'fgsm'; give one"),
         (
             (FGSM, f'{FGSM}label = "worst case"\n'),
-            "robustness.attacks[0].label: received 'worst case'; accepted is a text other than",
+            "robustness.attacks[0].label: received 'worst case'",
         ),
         ((FGSM, f'{FGSM}label = "none"\n'), "robustness.attacks[0].label: received 'none'; "),
         ((FGSM, f'{FGSM}label = ""\n'), "robustness.attacks[0].label: received ''; "),
         ((FGSM, f"{FGSM}label = 3\n"), "robustness.attacks[0].label: received 3; "),
-        ((FGSM + TRANSFER, ""), "robustness.attacks: received None; accepted is a list of tables"),
-        (
-            (FGSM + TRANSFER, "attacks = []\n"),
-            "robustness.attacks: received []; accepted is a list of tables with a name, ",
-        ),
-        ((FGSM + TRANSFER, 'attacks = "fgsm"\n'), "robustness.attacks: received 'fgsm'; accepted"),
+        ((FGSM + TRANSFER, ""), "robustness.attacks: received None"),
+        ((FGSM + TRANSFER, "attacks = []\n"), "robustness.attacks: received []"),
+        ((FGSM + TRANSFER, 'attacks = "fgsm"\n'), "robustness.attacks: received 'fgsm'"),
         (
             ("epsilon = 0.3", "epsilon = 0.05"),
             "robustness.epsilon: received 0.05 (linf, input units); no attack sea",
@@ -67,7 +65,7 @@ NOWHERE = "0123456789abcdef"
         (("epsilon = 0.3", "epsilon = 0"), "robustness.epsilon: received 0; it should be greater"),
         (("epsilon = 0.3", 'epsilon = "0.3"'), "robustness.epsilon: received '0.3'; "),
         (("samples = 20", "samples = 0"), "robustness.samples: received 0; it should be greater"),
-        (("samples = 20", "sample = 20"), "robustness.sample: unknown field; accepted are "),
+        (("samples = 20", "sample = 20"), "robustness.sample: unknown field"),
         ((ATTACKED, "[[robustness]]\nepsilon = 0.3\n"), "robustness: received [{'epsilon': 0.3}]"),
     ],
 )
@@ -90,7 +88,8 @@ def test_all_mistakes_are_named_at_once(tmp_path: Path):
 def test_table_that_is_none_is_a_mistake(tmp_path: Path):
     path = attacked(tmp_path, table="")
     path.write_text("robustness = 3\n" + path.read_text())
-    assert mistakes(path) == ["robustness: received 3; accepted is a table of epsilon and attacks"]
+    (found,) = mistakes(path)
+    assert found.startswith("robustness: received 3")
 
 
 def test_default_of_a_label_is_the_name(tmp_path: Path):
@@ -174,7 +173,7 @@ def test_source_that_the_suite_has_not_is_an_error(
     tmp_path: Path, methods: list[str], source: str, count: int
 ):
     path = attacked(tmp_path, methods, ATTACKED + f'source = "{source}"\n')
-    with pytest.raises(SuiteError, match=rf"source '{source}', which {count} cells on two_moons"):
+    with refused(SuiteError, f"source '{source}'", f"{count} cells on two_moons"):
         prepare(path, RunOptions())
 
 
@@ -182,7 +181,7 @@ def test_source_that_is_several_methods_is_an_error(tmp_path: Path):
     path = attacked(tmp_path)
     variants = '[{ name = "softmax", learning_rate = 0.1 }, "softmax", "gll"]'
     path.write_text(path.read_text().replace('["gll", "softmax"]', variants))
-    with pytest.raises(SuiteError, match="source 'softmax', which 2 cells on two_moons are; accep"):
+    with refused(SuiteError, "source 'softmax'", "2 cells on two_moons"):
         prepare(path, RunOptions())
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from composed import KARATE, names, on_karate, planned, suite
+from refusals import refused
 from table import load_task
 
 import lapbench
@@ -88,7 +89,7 @@ def test_a_graph_of_nodes_keeps_its_labels_at_a_scale(tmp_path: Path):
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, 1.5])
 def test_other_scales_are_refused(tmp_path: Path, scale: float):
-    with pytest.raises(SuiteError, match=r"scale: received .*; accepted are numbers above 0 up to"):
+    with refused(SuiteError, "scale: received"):
         load_suite(suite(tmp_path, ["softmax"])).scaled(scale)
 
 
@@ -143,7 +144,7 @@ def test_batches_and_rates_stay_where_the_graph_is_whole(tmp_path: Path):
 def test_methods_that_a_scale_makes_the_same_are_refused(tmp_path: Path):
     methods = '[{ name = "gll", grid.gll.evaluation_base_per_class = [5, 10] }]'
     suite_of_two = load_suite(suite(tmp_path, methods))
-    with pytest.raises(SuiteError, match=r"scale: received 0\.1, at which methods of suite"):
+    with refused(SuiteError, "scale: received 0.1"):
         suite_of_two.scaled(0.1)
 
 

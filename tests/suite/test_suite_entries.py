@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from composed import SECOND, mistakes, names, on_karate, planned, suite
+from refusals import refused
 
 import lapbench
 from lapbench.cli.main import main
@@ -36,14 +37,11 @@ class TestBudgetOfATask:
     @pytest.mark.parametrize(
         ("budget", "expected"),
         [
-            ("{ epoch = 2 }", ".epoch: unknown field; accepted are epochs, batch_size, optimizer"),
+            ("{ epoch = 2 }", ".epoch: unknown field"),
             ("{ epochs = -1 }", ".epochs: received -1; it should be greater than or equal to 0"),
             ("{ learning_rate = 0 }", ".learning_rate: received 0; it should be greater than 0"),
             ('{ epochs = "2" }', ".epochs: received '2'; it should be a valid integer"),
-            (
-                '{ schedule = "linear" }',
-                ".schedule: received 'linear'; accepted are 'constant', 'co",
-            ),
+            ('{ schedule = "linear" }', ".schedule: received 'linear'"),
             ("3", ": received 3; "),
         ],
     )
@@ -110,9 +108,7 @@ class TestTrain:
         ran = CliRunner().invoke(main, ["run", str(path), "--results", str(tmp_path / "r")])
         assert isinstance(ran.exception, SystemExit), repr(ran.exception)
         assert ran.exit_code == 2
-        assert 'train: received "inner", but two_moons names no V_out; accepted is "all"' in (
-            ran.output
-        )
+        assert 'train: received "inner"' in ran.output
         assert not (tmp_path / "r").exists()
 
 
@@ -140,12 +136,12 @@ class TestLabels:
 
     def test_that_are_the_name_of_another_row_are_a_mistake(self, tmp_path: Path):
         methods = '["softmax", { name = "svm", label = "softmax" }]'
-        with pytest.raises(SuiteError, match="2 methods named 'softmax' on two_moons with mlp; "):
+        with refused(SuiteError, "2 methods named 'softmax' on two_moons with mlp"):
             planned(suite(tmp_path, methods))
 
     def test_of_tasks_that_differ_in_their_budget_alone_are_a_mistake(self, tmp_path: Path):
         after = f"{SECOND}mlp.width = 8\nbudget.epochs = 2\n"
-        with pytest.raises(SuiteError, match="2 methods named 'A' on two_moons with mlp; "):
+        with refused(SuiteError, "2 methods named 'A' on two_moons with mlp"):
             planned(suite(tmp_path, '[{ name = "gll", label = "A" }]', after=after))
 
     def test_that_are_no_text_are_a_mistake(self, tmp_path: Path):

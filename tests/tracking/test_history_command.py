@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 from past_runs import keep_run
+from refusals import refused
 
 from lapbench.cli.track import history
 from lapbench.reports.tracking.history import points
@@ -188,9 +189,8 @@ def test_runs_of_several_suites_are_no_history(folder: Path):
 
 @pytest.mark.parametrize("name", ["acuracy", "step_seconds", "stage: solve", "training_seconds"])
 def test_other_metrics_are_refused_with_those_that_are_accepted(folder: Path, name: str):
-    with pytest.raises(HistoryError, match="accepted are accuracy, robust_accuracy") as caught:
+    with refused(HistoryError, name, "accuracy, robust_accuracy") as caught:
         write_history(folder, metrics=name)
-    assert repr(name) in str(caught.value)
     assert ("Ratios to softmax" in str(caught.value)) == (name != "acuracy")
 
 

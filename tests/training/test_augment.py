@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageEnhance
+from refusals import refused
 from torch import Tensor
 
 from lapbench.training.augmentation import (
@@ -92,10 +93,8 @@ class TestAll:
     def test_other_inputs_are_refused_with_a_remedy(
         self, kind: Augmentation, shape: tuple[int, ...]
     ):
-        with pytest.raises(ValueError, match="accepted are images") as caught:
+        with refused(ValueError, kind, shape, 'augmentation = "none"'):
             augment(draw(*shape), kind)
-        assert str(shape) in str(caught.value)
-        assert 'augmentation = "none"' in str(caught.value)
 
 
 @pytest.mark.parametrize(("size", "padding"), [(32, 4), (28, 4), (16, 2), (8, 1), (2, 0)])

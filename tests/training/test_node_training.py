@@ -10,6 +10,7 @@ from dense_wnll import NEIGHBORS, RANK, dense_values
 from make_node_cells import EPOCHS, NODES, loaded, metrics, node_cell, outcome, prediction, run
 from make_trained import in_training
 from oracles import dense_solution, dense_weights
+from refusals import refused
 from table import METHODS, small_cell
 from torch import Tensor
 from torch.nn import functional
@@ -126,11 +127,7 @@ class TestInnerTraining:
         assert observed.record.status == "ok"
 
     def test_needs_data_that_name_outer_nodes(self):
-        message = (
-            r'train: received "inner", but two_moons names no V_out; accepted is "all", or a data '
-            "set of nodes such as cora"
-        )
-        with pytest.raises(LapbenchError, match=message):
+        with refused(LapbenchError, "train", '"inner"', "two_moons", "cora"):
             replace(small_cell("softmax"), train="inner").load_task()
 
 

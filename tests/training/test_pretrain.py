@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from pretraining import DIGITS, QUICK, WILD, backbone_of, equal, few_digits
+from refusals import refused
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from table import load_task, small_task
@@ -59,7 +60,7 @@ class TestLoss:
 
     @pytest.mark.parametrize("shape", [(3, 2), (0, 2), (4,)], ids=str)
     def test_no_pairs_are_refused(self, shape: tuple[int, ...]):
-        with pytest.raises(ValueError, match="accepted is"):
+        with refused(ValueError, "nt_xent", shape):
             nt_xent(draw(*shape), 0.5)
 
 
@@ -162,7 +163,7 @@ class TestPretrain:
 
     def test_a_loss_that_is_not_finite_is_told(self):
         task = few_digits()
-        with pytest.raises(DivergedError, match=r"epoch 1: the loss is .*simclr.learning_rate"):
+        with refused(DivergedError, "epoch 1", "simclr.learning_rate"):
             pretrain(backbone_of(DIGITS, task), task, WILD, DIGITS.seeds)
 
     @pytest.mark.parametrize(
@@ -176,7 +177,7 @@ class TestPretrain:
         ids=["vectors", "nodes", "no range", "one image"],
     )
     def test_other_data_are_refused_with_a_remedy(self, task: Task):
-        with pytest.raises(LapbenchError, match="leave simclr out") as caught:
+        with refused(LapbenchError, "simclr: received ") as caught:
             pretrain(nn.Identity(), task, QUICK, DIGITS.seeds)
         assert task.name in str(caught.value)
 

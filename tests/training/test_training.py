@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 import torch
 from phased import SEEDS, Noting, Parts, Phased, noise, state, trained
+from refusals import refused
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -104,7 +105,7 @@ def grouped(batches: list[Tensor], size: int) -> list[list[Tensor]]:
 def test_phases_that_do_not_add_up_are_an_error(epochs: list[int]):
     task = noise(images=False)
     model = Phased(task, [("all", count) for count in epochs])
-    with pytest.raises(ValueError, match=rf"{sum(epochs)} epochs.* 5"):
+    with refused(ValueError, f"{sum(epochs)} epochs", "5"):
         trained(model, task, SGD)
     assert not model.batches
 
@@ -200,7 +201,7 @@ class TestTerms:
         task = noise(images=False)
         model = Phased(task, [("all", 2), ("head", 3)])
         term = Noting(lambda m, x, progress: squares(m) * (value if progress > 0.5 else 0.0))
-        with pytest.raises(DivergedError, match=rf"^epoch 4 \(.*head\): .*{value}"):
+        with refused(DivergedError, "epoch 4 (", "head):", f"{value}"):
             trained(model, task, SGD, Recipe([term]))
         assert all(parameter.isfinite().all() for parameter in model.parameters())
         assert all(parameter.requires_grad for parameter in model.parameters())
