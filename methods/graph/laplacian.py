@@ -17,14 +17,13 @@ Symmetrize = Literal["max", "mean", "sum"]
 
 @dataclass(frozen=True, eq=False)
 class SimilarityGraph:
-    """A weighted graph; each edge stands once, whatever its direction.
+    """A weighted graph, in which each pair of joined nodes is one edge.
 
     Attributes:
         edge_index: (2, E) int64 with ``edge_index[0] < edge_index[1]``, every edge unique.
         weights: (E,) finite and non-negative, may require gradients: w(i, j) for i < j. An edge
-            connects if its weight is above 1e-20 of the largest; the adjoint through a weaker one
-            is lost in rounding even in float64 (it is of the size of the weight's inverse, and its
-            error of that times 1e-32).
+            connects if its weight is above 1e-20 of the largest. Through a weaker edge the adjoint
+            would be lost in rounding, even in float64.
         num_nodes: n.
         weights_reverse: (E,) w(j, i) of a directed graph, 0 where absent; None if the graph is
             undirected, w(j, i) = w(i, j).
@@ -91,7 +90,7 @@ class SimilarityGraph:
         num_nodes: int,
         symmetrize: Symmetrize | None = "max",
     ) -> "SimilarityGraph":
-        """Return the graph of directed edges, torch_geometric's layout: (i, j) and (j, i) apart.
+        """Graph of directed edges in torch_geometric's layout: (i, j) and (j, i) apart.
 
         Args:
             edge_index: (2, E) int64, every directed edge once, in any order.
@@ -139,7 +138,7 @@ class SimilarityGraph:
     def with_weights(
         self, weights: Tensor, weights_reverse: Tensor | None = None
     ) -> "SimilarityGraph":
-        """Return the graph with other weights on the same edges."""
+        """The graph with other weights on the same edges."""
         other = copy.copy(self)
         object.__setattr__(other, "weights", weights)
         object.__setattr__(other, "weights_reverse", weights_reverse)
@@ -152,25 +151,25 @@ class SimilarityGraph:
         return EdgePattern(self.edge_index, self.num_nodes)
 
     def degrees(self) -> Tensor:
-        """Return deg(x) = Σ_y w_xy, shape (n,)."""
+        """Degrees deg(x) = Σ_y w_xy, shape (n,)."""
         degrees = self.weights.new_zeros(self.num_nodes)
         for end in self.edge_index:
             degrees = degrees.index_add(0, end, self.weights)
         return degrees
 
     def laplacian_product(self, values: Tensor) -> Tensor:
-        """Return Δu(x) = Σ_y w_xy (u(x) − u(y)) for u of shape (n, c); GLL paper, eq. 9."""
+        """Δu(x) = Σ_y w_xy (u(x) − u(y)) for u of shape (n, c); GLL paper, eq. 9."""
         return laplacian_product(self.weights, values, self.pattern)
 
     def components(self) -> Tensor:
-        """Return the connected component (n,) of every node, named by its lowest node."""
+        """Connected component (n,) of every node, named by its lowest node."""
         weights = self.weights.detach().double()
         largest = weights.max() if len(weights) else 0.0
         return self.pattern.components(weights > CONNECTS_ABOVE * largest)
 
 
 def combine(both: Tensor, symmetrize: Symmetrize | None) -> tuple[Tensor, Tensor | None]:
-    """Return weights and reverse weights from w(i, j) and w(j, i), the rows of (2, E)."""
+    """Weights and reverse weights from the rows w(i, j) and w(j, i) of (2, E)."""
     if symmetrize is None:
         return both[0], both[1]
     if symmetrize == "max":

@@ -34,7 +34,7 @@ class Messages:
     num_nodes: int
 
     def sum(self, weights: Tensor, values: Tensor) -> Tensor:
-        """Return Σ w_e v_{sender(e)} over the edges that a node receives, for w (E,) and v (n, d).
+        """Σ w_e v_{sender(e)} over the edges into each node, for w (E,) and v (n, d).
 
         Differentiable in both, any number of times.
         """
@@ -56,7 +56,7 @@ class Messages:
         return torch.searchsorted(rows, bounds), self.senders.index_select(0, order), order
 
     def matrix(self, weights: Tensor) -> Tensor:
-        """Return the sparse matrix (n, n) with w_e in the row of the receiver."""
+        """Sparse matrix (n, n) with w_e in the row of the receiver."""
         starts, columns, order = self._rows
         with warnings.catch_warnings():
             # torch says once per process that compressed rows are in beta; nobody can act on it.

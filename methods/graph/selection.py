@@ -20,7 +20,7 @@ Integers = NDArray[np.int64]
 def nearest_candidates(
     approximate: Tensor, features: Tensor, rows: Tensor, k: int, spare: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the nearest of each row, ordered by (distance of differences, index).
+    """Select the nearest of each row, ordered by (distance of differences, index).
 
     The candidates are the k + s smallest approximations, or some more, of which the k nearest are
     kept. They stand in the groups of columns with the smallest minima, of which there are few:
