@@ -1,18 +1,14 @@
 """Conjugate gradients for many right-hand sides."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lapbench.methods.graph.block import FreeBlock
-from lapbench.methods.graph.compiled import compiled
+from lapbench.methods.graph.compiled import Floats, compiled
 from lapbench.methods.graph.status import LinearSolution, Status
-
-Floats = NDArray[np.floating[Any]]
 
 _TINY = torch.finfo(torch.float64).tiny
 

@@ -12,6 +12,8 @@ from lapbench.methods.graph.sparse import EdgePattern, laplacian_product
 
 CONNECTS_ABOVE = 1e-20
 
+REPEATED = "is repeated; add up or drop the repeated weights"
+
 Symmetrize = Literal["max", "mean", "sum"]
 
 
@@ -53,10 +55,7 @@ class SimilarityGraph:
         self._refuse(i == j, "is a self-loop; leave it out, the Laplacian does not see it")
         self._refuse(i > j, "is in the wrong order; give each undirected edge once with i < j")
         if not bool((keys[1:] > keys[:-1]).all()):
-            ordered, order = keys.sort(stable=True)
-            repeated = torch.zeros_like(i, dtype=torch.bool)
-            repeated[order[1:]] = ordered[1:] == ordered[:-1]
-            self._refuse(repeated, "is repeated; add up or drop the repeated weights")
+            self._refuse(_is_repeated(keys), REPEATED)
 
     def _check_weights(self) -> None:
         for name in ("weights", "weights_reverse"):
@@ -73,14 +72,7 @@ class SimilarityGraph:
             self._refuse(~(detached >= 0) | detached.isinf(), "must be finite and >= 0", weights)
 
     def _refuse(self, wrong: Tensor, why: str, weights: Tensor | None = None) -> None:
-        if wrong.any():
-            first = int(wrong.nonzero()[0, 0])
-            i, j = self.edge_index[:, first].tolist()
-            weight = (self.weights if weights is None else weights)[first].item()
-            raise ValueError(
-                f"edge {first} = ({i}, {j}) of weight {weight:g} {why} "
-                f"({int(wrong.sum())} such edge(s))"
-            )
+        _refuse(wrong, why, self.edge_index, self.weights if weights is None else weights)
 
     @classmethod
     def from_directed(
@@ -110,26 +102,14 @@ class SimilarityGraph:
                 f"{tuple(weights.shape)}: must be (2, E) and (E,)"
             )
         i, j = edge_index
-        wrong = (edge_index < 0).any(dim=0) | (edge_index >= num_nodes).any(dim=0)
-        wrong |= ~(weights.detach() >= 0) | weights.detach().isinf()
-        if bool(wrong.any()):
-            first = int(wrong.nonzero()[0, 0])
-            raise ValueError(
-                f"edge {first} = ({int(i[first])}, {int(j[first])}) of weight "
-                f"{weights[first].item():g}: must join nodes 0..{num_nodes - 1}, with a weight "
-                "that is finite and >= 0"
-            )
+        wrong = ((edge_index < 0) | (edge_index >= num_nodes)).any(dim=0)
+        _refuse(wrong, f"must be between nodes 0..{num_nodes - 1}", edge_index, weights)
+        wrong = ~(weights.detach() >= 0) | weights.detach().isinf()
+        _refuse(wrong, "must be finite and >= 0", edge_index, weights)
         keys = torch.minimum(i, j) * num_nodes + torch.maximum(i, j)
         unique, edge = keys.unique(return_inverse=True)
-        reverse = (i > j).long()
-        slots = reverse * len(unique) + edge
-        if len(slots.unique()) < len(slots):
-            ordered, order = slots.sort(stable=True)
-            second = int(order[1:][ordered[1:] == ordered[:-1]].min())
-            raise ValueError(
-                f"edge {second} = ({int(i[second])}, {int(j[second])}) is repeated; add up or "
-                "drop the repeated weights"
-            )
+        slots = (i > j).long() * len(unique) + edge
+        _refuse(_is_repeated(slots), REPEATED, edge_index, weights)
         both = weights.new_zeros(2 * len(unique)).index_put((slots,), weights).view(2, -1)
         undirected = torch.stack([unique // num_nodes, unique % num_nodes])
         combined, reverse_weights = combine(both, symmetrize)
@@ -166,6 +146,25 @@ class SimilarityGraph:
         weights = self.weights.detach().double()
         largest = weights.max() if len(weights) else 0.0
         return self.pattern.components(weights > CONNECTS_ABOVE * largest)
+
+
+def _refuse(wrong: Tensor, why: str, edge_index: Tensor, weights: Tensor) -> None:
+    """Name the first of the wrong edges (E,)."""
+    if wrong.any():
+        first = int(wrong.nonzero()[0, 0])
+        i, j = edge_index[:, first].tolist()
+        raise ValueError(
+            f"edge {first} = ({i}, {j}) of weight {weights[first].item():g} {why} "
+            f"({int(wrong.sum())} such edge(s))"
+        )
+
+
+def _is_repeated(keys: Tensor) -> Tensor:
+    """Which keys (E,) have an equal one before them."""
+    ordered, order = keys.sort(stable=True)
+    repeated = torch.zeros_like(keys, dtype=torch.bool)
+    repeated[order[1:]] = ordered[1:] == ordered[:-1]
+    return repeated
 
 
 def combine(both: Tensor, symmetrize: Symmetrize | None) -> tuple[Tensor, Tensor | None]:

@@ -1,19 +1,14 @@
 """Sums over neighbours as graph networks take them, with a weight for each directed edge."""
 
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from lapbench.methods.graph.compiled import compiled
-
-Floats = NDArray[np.floating[Any]]
-Integers = NDArray[np.integer[Any]]
+from lapbench.methods.graph.compiled import Floats, Integers, compiled
+from lapbench.methods.graph.sparse import compressed_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,16 +53,7 @@ class Messages:
     def matrix(self, weights: Tensor) -> Tensor:
         """Sparse matrix (n, n) with w_e in the row of the receiver."""
         starts, columns, order = self._rows
-        with warnings.catch_warnings():
-            # torch says once per process that compressed rows are in beta; nobody can act on it.
-            warnings.simplefilter("ignore", UserWarning)
-            return torch.sparse_csr_tensor(
-                starts,
-                columns,
-                weights.detach().index_select(0, order),
-                size=(self.num_nodes, self.num_nodes),
-                check_invariants=False,
-            )
+        return compressed_rows(starts, columns, weights.detach().index_select(0, order))
 
 
 class _Sum(torch.autograd.Function):

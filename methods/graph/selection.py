@@ -4,17 +4,11 @@ In a search this is all but the matrix products. As torch operations on a proces
 than these; compiled, a fraction of them.
 """
 
-from typing import Any
-
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from lapbench.methods.graph.compiled import compiled
-
-Floats = NDArray[np.floating[Any]]
-Integers = NDArray[np.int64]
+from lapbench.methods.graph.compiled import Floats, Integers, compiled
 
 
 def nearest_candidates(

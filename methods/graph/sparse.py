@@ -5,20 +5,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lapbench.methods.graph.compiled import compiled
-
-Floats = NDArray[np.floating[Any]]
-Integers = NDArray[np.integer[Any]]
-
+from lapbench.methods.graph.compiled import Floats, Integers, compiled
 
 with warnings.catch_warnings():
     # torch says once per process that compressed sparse rows are in beta; nobody can act on it.
     warnings.simplefilter("ignore", UserWarning)
     torch.eye(1).to_sparse_csr()
+
+
+def compressed_rows(row_starts: Tensor, columns: Tensor, entries: Tensor) -> Tensor:
+    """Square sparse matrix (n, n), without a check of its arguments."""
+    size = (len(row_starts) - 1,) * 2
+    return torch.sparse_csr_tensor(row_starts, columns, entries, size=size, check_invariants=False)
 
 
 class EdgePattern:
@@ -44,13 +45,7 @@ class EdgePattern:
 
     def matrix(self, values: Tensor) -> Tensor:
         """Sparse matrix (n, n) with ``values`` (E,) on the edges, diagonal 0."""
-        return torch.sparse_csr_tensor(
-            self._row_starts,
-            self._columns,
-            values.index_select(0, self._edges),
-            size=(self.num_nodes, self.num_nodes),
-            check_invariants=False,
-        )
+        return compressed_rows(self._row_starts, self._columns, values.index_select(0, self._edges))
 
     def product(self, values: Tensor, dense: Tensor) -> Tensor:
         """Σ_y values_xy dense_y (n, c).
