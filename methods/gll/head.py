@@ -23,22 +23,23 @@ class GLL(GLLOptions, Head):
 
     Options: :class:`~lapbench.methods.gll.options.GLLOptions`.
 
-    Source: GLL paper, sections 2, 3 and 4.2, appendix A (which scores all samples together; here
-    each class has its share, so that none is lost); loss and normalisation as in the authors' code.
+    Source: GLL paper, sections 2, 3 and 4.2, appendix A. Appendix A scores all samples together;
+    here each class has its share, so that none is lost. Loss and normalisation are those of the
+    authors' code.
 
     """
 
     batch_dependent: ClassVar[bool] = True
 
     def scaled(self, share: float) -> Self:
-        """Return the head with a share of the base set for prediction, its own in training."""
+        """The head with a share of its base set for prediction, and all of it in training."""
         count = self.evaluation_base_per_class
         if count == "all":
             return self
         return replace(self, evaluation_base_per_class=max(1, round(share * count)))
 
     def skip(self, task: Task) -> str | None:
-        """Return a reason where scores would choose half of the labelled nodes."""
+        """Skip node tasks where scores would choose half of the labelled nodes."""
         if task.nodes_only and self.base_update not in ("fixed", "random"):
             return (
                 f"gll: base_update = {self.base_update} chooses few of many samples; on node tasks "
@@ -47,7 +48,7 @@ class GLL(GLLOptions, Head):
         return None
 
     def build(self, backbone: nn.Module, task: Task) -> Model:
-        """Return the backbone followed by the graph learning layer.
+        """Put the graph learning layer after the backbone.
 
         Raises:
             ValueError: if a class has too few training samples for the base sets.
@@ -56,8 +57,8 @@ class GLL(GLLOptions, Head):
         smallest = int(task.train.y[task.train.y >= 0].bincount(minlength=task.num_classes).min())
         if task.nodes_only and smallest < 2:
             raise ValueError(
-                f"gll: the smallest class of {task.name} has {smallest} training nodes; accepted "
-                "are 2 or more, as half of them are base set"
+                f"gll: the smallest class of {task.name} has {smallest} training nodes; must be 2 "
+                "or more, because half of them are the base set; label more nodes"
             )
         if self.base_per_class >= smallest and not task.nodes_only:
             raise ValueError(

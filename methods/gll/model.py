@@ -73,7 +73,7 @@ class GLLModel(Model, TrainsInPhases, HoldsOut, HasBaseSet, HasCheckpointState, 
         return self._values(torch.cat([base, features]))
 
     def solve(self, x: Tensor) -> Tensor:
-        """Return u (n, c) at the inputs x, the base set being labelled."""
+        """Solution u (n, c) at the inputs x, with the base set as labelled nodes."""
         if self.nodes_only or self.holds_features:
             return self.outputs(self.features(x))
         return self._values(self.features(torch.cat([self.base.x, x])))
@@ -124,7 +124,7 @@ class GLLModel(Model, TrainsInPhases, HoldsOut, HasBaseSet, HasCheckpointState, 
 
     @torch.no_grad()
     def _least_certain(self, train: Split, rng: np.random.Generator) -> Tensor:
-        """Return the rows of the next base set, by the values from the present one."""
+        """Rows of the next base set, chosen by the values from the present one."""
         self.eval()
         features = torch.cat([self.features(x) for x in train.x.split(_BATCH)])
         labels = self._labels(features)
@@ -169,19 +169,19 @@ class GLLModel(Model, TrainsInPhases, HoldsOut, HasBaseSet, HasCheckpointState, 
         outside = task.train.y.index_fill(0, self.base_rows, -1)
         training = self._batches(Split(task.train.x, outside))
         validation = self._batches(task.validation)
-        present, found = self.classifier, {}
+        present, curves = self.classifier, {}
         for self.classifier in ("softmax", "gll"):
             losses = [self.loss(part.x, part.y) * int((part.y >= 0).sum()) for part in training]
-            found[f"{self.classifier}_loss"] = float(sum(losses) / int((outside >= 0).sum()))
+            curves[f"{self.classifier}_loss"] = float(sum(losses) / int((outside >= 0).sum()))
             if validation:
                 right = [(self(p.x).argmax(dim=1) == p.y)[p.y >= 0] for p in validation]
                 accuracy = float(torch.cat(right).double().mean())
-                found[f"{self.classifier}_validation_accuracy"] = accuracy
+                curves[f"{self.classifier}_validation_accuracy"] = accuracy
         self.classifier = present
-        return found
+        return curves
 
     def _batches(self, split: Split) -> list[Split]:
-        """Return samples of known class in batches; on a node task all nodes in one."""
+        """Samples of known class in batches; on a node task all nodes in one."""
         known = split.y >= 0
         if self.nodes_only:
             return [split] if bool(known.any()) else []

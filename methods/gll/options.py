@@ -12,28 +12,27 @@ Bandwidth = Literal["self-tuning"] | Annotated[float, Field(ge=1e-12, le=1e12)]
 
 @validated
 class GLLOptions:
-    """What the graph of GLL joins, and how it trains; see :class:`lapbench.methods.gll.GLL`.
+    """Graph and training of GLL; see :class:`lapbench.methods.gll.GLL`.
 
     Args:
         k: true neighbours per node; the paper's 25 counts the node itself.
         tau: τ >= 0 in τu + Δu = 0; larger values cluster the features more tightly.
         bandwidth: ``"self-tuning"``, or one positive number.
-        base_per_class: labelled samples per class while training; on node tasks it is half of them,
-            whatever this says.
+        base_per_class: labelled samples per class while training. On node tasks it has no effect:
+            the base set is half of the labelled nodes.
         evaluation_base_per_class: labelled samples per class for prediction, or ``"all"`` of the
             training data.
         base_update: the base set of each epoch: that of the first (``"fixed"``), drawn anew
-            (``"random"``), or the samples about which the values u of the epoch before are least
-            certain, by −Σ_c u_c log u_c (``"entropy"``, eq. 47) or 1 − ‖u‖₂ (``"l2"``, eq. 48);
-            ``"entropy-local-max"`` and ``"l2-local-max"`` prefer samples that are the least
-            certain of their graph neighbours, which keeps the base samples apart. Ties are broken
-            at random: late in training most samples are certain. Scores cost a pass over the
-            training samples an epoch, which the time of steps does not show; on node tasks
-            it must be ``"fixed"`` or ``"random"``.
-        softmax_share: share of the epochs, the first, in which a linear layer with softmax is
-            trained instead; 0.5 and 0.75 are the paper's GLL-50 and GLL-75, 1 predicts by the graph
-            from features that softmax learned. Between 0 and 1 each kind has an epoch at least.
-            Loss and validation accuracy of both classifiers are then stored after each epoch.
+            (``"random"``), or the least certain samples by the values u of the epoch before.
+            Uncertainty is −Σ_c u_c log u_c (``"entropy"``, eq. 47) or 1 − ‖u‖₂ (``"l2"``, eq. 48);
+            ``"entropy-local-max"`` and ``"l2-local-max"`` prefer samples that are the least certain
+            among their neighbours, which keeps base samples apart. Ties are broken at random.
+            Scores cost a pass over the training samples per epoch, outside the timed steps; on node
+            tasks it must be ``"fixed"`` or ``"random"``.
+        softmax_share: share of the epochs that train a linear layer with softmax first. 0.5 and
+            0.75 are the paper's GLL-50 and GLL-75; 1 predicts by the graph from features that
+            softmax learned. Between 0 and 1 each classifier has at least one epoch, and the loss
+            and validation accuracy of both are stored after each epoch.
 
     """
 

@@ -7,7 +7,7 @@ _TREES = 10
 
 
 def annoy_neighbors(features: Tensor, k: int) -> Tensor:
-    """Return k neighbours (n, k) of every row, most of which are among the nearest.
+    """Indices (n, k) of k neighbours of every row; most are among the k nearest.
 
     Raises:
         ImportError: if annoy is not installed.
@@ -29,7 +29,7 @@ def annoy_neighbors(features: Tensor, k: int) -> Tensor:
     for node, row in enumerate(scaled.float().cpu().numpy()):
         index.add_item(node, row)
     index.build(_TREES, n_jobs=1)
-    found = []
+    rows = []
     for node in range(len(features)):
         neighbors = [other for other in index.get_nns_by_item(node, k + 1) if other != node][:k]
         if len(neighbors) < k:
@@ -37,5 +37,5 @@ def annoy_neighbors(features: Tensor, k: int) -> Tensor:
                 f"annoy returned {len(neighbors)} of {k} neighbours of node {node}; "
                 'use backend="exact" or a smaller k'
             )
-        found.append(neighbors)
-    return torch.tensor(found, device=features.device)
+        rows.append(neighbors)
+    return torch.tensor(rows, device=features.device)

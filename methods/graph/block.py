@@ -46,7 +46,7 @@ class FreeBlock:
         self._matrix = pattern.matrix(self.entries[:, 0]) if self.entries.shape[1] == 1 else None
 
     def product(self, values: Tensor) -> Tensor:
-        """Return S A S times ``values`` (n, c), 0 where not free; c a multiple of b."""
+        """S A S times ``values`` (n, c), 0 where not free; c is a multiple of b."""
         if self.elliptic:
             diagonal = values
         else:
@@ -56,7 +56,7 @@ class FreeBlock:
         return diagonal + self.pattern.product(self.entries, values)
 
     def _row_sums(self, chosen: Tensor) -> Tensor:
-        """Return the sums (n, r, b) of weights to the chosen nodes, (n, r)."""
+        """Sums (n, r, b) of the weights from each node to the chosen nodes (n, r)."""
         columns = self.weights.shape[1]
         weights = self.weights[:, 0] if columns == 1 else self.weights
         repeated = chosen.double().repeat_interleave(columns, dim=1)

@@ -48,7 +48,7 @@ def similarity_graph(
     kernel: Kernel | None = None,
     symmetrize: Symmetrize | None = "max",
 ) -> SimilarityGraph:
-    """Return the graph of given neighbours; :func:`knn_graph` without the search.
+    """Graph of given neighbours; :func:`knn_graph` without the search.
 
     Args:
         features: (n, d) floating point.
@@ -57,8 +57,8 @@ def similarity_graph(
         symmetrize: as in :func:`knn_graph`.
 
     Raises:
-        ValueError: if features and neighbours do not belong together, or the kernel is none or
-            returns negative weights or another shape.
+        ValueError: if features and neighbours do not belong together, or the kernel is not a
+            ``Kernel``, or it returns negative weights or another shape.
 
     """
     kernel = _checked(kernel)

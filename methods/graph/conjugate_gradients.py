@@ -1,18 +1,14 @@
 """Conjugate gradients for many right-hand sides."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lapbench.methods.graph.block import FreeBlock
-from lapbench.methods.graph.compiled import compiled
+from lapbench.methods.graph.compiled import Floats, compiled
 from lapbench.methods.graph.status import LinearSolution, Status
-
-Floats = NDArray[np.floating[Any]]
 
 _TINY = torch.finfo(torch.float64).tiny
 
@@ -67,9 +63,9 @@ def conjugate_gradients(
 def _advancer(
     values: Tensor, residual: Tensor, direction: Tensor, square: Tensor
 ) -> Callable[[Tensor], bool]:
-    """Return what makes an iteration in place, given A times the direction.
+    """An iteration in place, as a function of A times the direction.
 
-    It returns False, and changes nothing, where a curvature is negative.
+    Where a curvature is negative it changes nothing and returns False.
     """
     if values.is_cuda:
         return lambda product: _advance_with_torch(values, residual, direction, square, product)
@@ -97,7 +93,7 @@ def _advance_with_torch(
 def _advance_compiled(
     values: Floats, residual: Floats, direction: Floats, square: Floats, product: Floats
 ) -> bool:
-    """Do as ``_advance_with_torch`` in three passes over the vectors instead of eight."""
+    """``_advance_with_torch`` in three passes over the vectors instead of eight."""
     rows, columns = values.shape
     step, share = np.zeros(columns), np.zeros(columns)
     for i in range(rows):

@@ -57,7 +57,7 @@ class GraphEquation(Equation):
     def pose(
         self, graph: SimilarityGraph, labels: Tensor, labeled: Tensor, source: Tensor
     ) -> Problem:
-        """Return the problem with the labels as boundary values, starting from Laplace learning."""
+        """Pose it with the labels as boundary values, starting from Laplace learning."""
         tau, decays = self.tau, callable(self.tau) or self.tau > 0
         start = LinearOperator(1.0 if callable(tau) else tau)
         decay: Decay = tau if callable(tau) else _times(tau)
@@ -109,14 +109,14 @@ def _check_elementwise(
         )
 
 
-def _equal(found: Tensor, expected: Tensor) -> bool:
-    """Tell whether both agree to 1e-6 where both are finite."""
-    finite = found.isfinite() & expected.isfinite()
-    return torch.allclose(found[finite], expected[finite], rtol=1e-6, atol=1e-9)
+def _equal(actual: Tensor, expected: Tensor) -> bool:
+    """Whether both agree to 1e-6 where both are finite."""
+    finite = actual.isfinite() & expected.isfinite()
+    return torch.allclose(actual[finite], expected[finite], rtol=1e-6, atol=1e-9)
 
 
 def _spread(rows: int, columns: int) -> Tensor:
-    """Return numbers (rows, columns) between −1 and 1 that hardly repeat."""
+    """Numbers (rows, columns) between −1 and 1 that hardly repeat."""
     place = torch.arange(1, rows * columns + 1, dtype=torch.float64).view(rows, columns)
     return (place * 0.6180339887498949) % 2 - 1
 

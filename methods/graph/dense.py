@@ -76,7 +76,7 @@ class DenseFactor:
             self.status = Status.ILL_CONDITIONED
 
     def _symmetric(self, entries: Tensor) -> Tensor:
-        """Return (b, n_free, n_free) with ``entries`` (E, b) at the edges between free nodes."""
+        """Matrices (b, n_free, n_free) with ``entries`` (E, b) at edges between free nodes."""
         size = len(self.nodes)
         position = torch.full((len(self.block.free),), -1, device=entries.device)
         position[self.nodes] = torch.arange(size, device=entries.device)
@@ -90,7 +90,7 @@ class DenseFactor:
 
 
 def subtraction_free_factor(weights: Tensor, excess: Tensor) -> Tensor:
-    """Return the Cholesky factors of diag(W1 + excess) − W, accurate in every entry.
+    """Cholesky factors of diag(W1 + excess) − W, accurate in every entry.
 
     Only non-negative numbers are added, multiplied and divided, so nothing cancels however weakly
     a cluster is joined to the rest: with A₁₁ = LLᵀ for the first half and Y = L⁻¹W₁₂ ≥ 0, what is

@@ -22,11 +22,11 @@ class Problem:
         free: (n,) bool, where the operator acts; elsewhere the values are given.
         given: (n, c) those values, 0 at other nodes; may require gradients.
         source: f, (n, c), may require gradients.
-        operators: the last is the equation's, those before lead to it from near problems.
-        status: what is known before the solve.
+        operators: the last is the equation's; those before it lead to good starting values.
+        status: as far as it is known before the solve.
         constant: (n, c) bool, where the solution is known to be the constant that is given; None if
             nowhere.
-        finish: what makes the values those of the equation, differentiable.
+        finish: differentiable map from the solved values to those of the equation.
 
     """
 
@@ -44,13 +44,13 @@ class Equation(ABC):
     """A graph equation; a frozen dataclass of its parameters."""
 
     directed: ClassVar[bool] = False
-    """Whether it uses w(x, y) and w(y, x) apart."""
+    """Whether w(x, y) and w(y, x) may differ."""
 
     @abstractmethod
     def pose(
         self, graph: SimilarityGraph, labels: Tensor, labeled: Tensor, source: Tensor
     ) -> Problem:
-        """Return the problem on a graph with float64 weights, labels (m, c) and source (n, c)."""
+        """Pose the equation on a graph with float64 weights, labels (m, c) and source (n, c)."""
 
 
 def dirichlet_problem(
@@ -62,7 +62,7 @@ def dirichlet_problem(
     *,
     decays: bool,
 ) -> Problem:
-    """Return the problem with the labels as boundary values.
+    """Pose an equation with the labels as boundary values.
 
     A component without a labelled node has no unique values unless u decays (τ > 0): it takes the
     label mean.
@@ -83,7 +83,7 @@ def dirichlet_problem(
 
 
 def reached_from(graph: SimilarityGraph, labeled: Tensor) -> Tensor:
-    """Return which nodes (n,) have a path of connecting edges to a labelled one."""
+    """Nodes (n,) with a path of connecting edges to a labelled node."""
     component = graph.components()
     has_label = torch.zeros_like(component, dtype=torch.bool)
     has_label[component[labeled]] = True
@@ -91,17 +91,17 @@ def reached_from(graph: SimilarityGraph, labeled: Tensor) -> Tensor:
 
 
 def disconnected(reached: Tensor) -> Status:
-    """Return the status that belongs to which nodes are reached."""
+    """Status of a graph of which these nodes are reached."""
     return Status.CONVERGED if bool(reached.all()) else Status.DISCONNECTED
 
 
 def label_mean(labels: Tensor) -> Tensor:
-    """Return the mean (c,) of labels (m, c), 0 if there are none."""
+    """Mean (c,) of labels (m, c), 0 if there are none."""
     return labels.sum(dim=0) / max(len(labels), 1)
 
 
 def component_mean(values: Tensor, component: Tensor, weights: Tensor) -> Tensor:
-    """Return, for every row of values (r, c), the weighted mean over its component.
+    """Weighted mean over its component, for every row of values (r, c).
 
     Where all weights of a component are 0 (an isolated node's degree) the mean is 0.
     """
@@ -114,12 +114,12 @@ def component_mean(values: Tensor, component: Tensor, weights: Tensor) -> Tensor
 
 
 def constant_labels(labels: Tensor, component: Tensor, num_nodes: int) -> Tensor:
-    """Return which columns (n, c) of labels are constant in the component of that name.
+    """Whether a column of labels is constant in a component, (n, c).
 
     Args:
         labels: (m, c).
         component: (m,) of each labelled node.
-        num_nodes: n; rows that name no component with a label are False.
+        num_nodes: n. Row i is about the component named i, False if that has no label.
 
     """
     rows = component[:, None].expand_as(labels)

@@ -95,7 +95,7 @@ def nearest_neighbors(
 
 
 def check_features(features: Tensor) -> Tensor:
-    """Return features as float32 or float64, or say which row cannot be used."""
+    """Features as float32 or float64; an error names a row that is not finite."""
     if features.ndim != 2 or not features.is_floating_point():
         raise ValueError(
             f"features: received shape {tuple(features.shape)} of {features.dtype}; must be a "
@@ -117,11 +117,11 @@ def check_features(features: Tensor) -> Tensor:
 
 
 def neighbor_recall(features: Tensor, neighbors: Neighbors, sample: int) -> float:
-    """Return the share of the true neighbours that were found, on a sample of the nodes.
+    """Share of the true neighbours among these, on a sample of the nodes.
 
     Args:
         features: (n, d), those that were searched.
-        neighbors: what was found.
+        neighbors: result of the search.
         sample: number of nodes, drawn with a fixed seed; all of them if n is smaller.
 
     """
@@ -129,8 +129,8 @@ def neighbor_recall(features: Tensor, neighbors: Neighbors, sample: int) -> floa
     generator = torch.Generator().manual_seed(0)
     rows = torch.randperm(nodes, generator=generator)[:sample].to(features.device)
     true = _exact(features.detach(), rows, k).indices
-    found = (true[:, :, None] == neighbors.indices[rows, None]).any(dim=2)
-    return float(found.double().mean())
+    hits = (true[:, :, None] == neighbors.indices[rows, None]).any(dim=2)
+    return float(hits.double().mean())
 
 
 def _exact(features: Tensor, rows: Tensor, k: int) -> Neighbors:
@@ -138,30 +138,30 @@ def _exact(features: Tensor, rows: Tensor, k: int) -> Neighbors:
 
     Distances are those of differences always, or duplicates would not have distance 0.
     """
-    found = _empty(features, len(rows), k)
+    nearest = _empty(features, len(rows), k)
     unsure = torch.arange(len(rows), device=rows.device)
     for dtype in dict.fromkeys([features.dtype, torch.float64]):
         if len(unsure) and k + _SPARE < len(features):
             again, certain = _by_products(features.to(dtype), rows[unsure], k)
-            found.indices[unsure] = again.indices
-            found.distances[unsure] = again.distances.to(features.dtype)
+            nearest.indices[unsure] = again.indices
+            nearest.distances[unsure] = again.distances.to(features.dtype)
             unsure = unsure[~certain]
             if len(unsure):
-                copied = _fill_in_copies(features, rows[unsure], found, unsure)
+                copied = _fill_in_copies(features, rows[unsure], nearest, unsure)
                 unsure = unsure[~copied]
     if len(unsure):
         again = _by_differences(features, rows[unsure], k)
-        found.indices[unsure], found.distances[unsure] = again.indices, again.distances
-    return found
+        nearest.indices[unsure], nearest.distances[unsure] = again.indices, again.distances
+    return nearest
 
 
-def _fill_in_copies(features: Tensor, rows: Tensor, found: Neighbors, places: Tensor) -> Tensor:
+def _fill_in_copies(features: Tensor, rows: Tensor, nearest: Neighbors, places: Tensor) -> Tensor:
     """Fill in, at these places, rows with more than k copies; return which (r,) they were.
 
     Their neighbours are the first k other copies, and no distance is needed; searching among
     thousands of ties would take longer than all else.
     """
-    k = found.indices.shape[1]
+    k = nearest.indices.shape[1]
     _, kind, copies = features.unique(dim=0, return_inverse=True, return_counts=True)
     copied: Tensor = copies[kind[rows]] > k
     order = kind.argsort(stable=True)
@@ -172,8 +172,8 @@ def _fill_in_copies(features: Tensor, rows: Tensor, found: Neighbors, places: Te
     offset = torch.arange(k, device=rows.device)
     # The row itself is left out.
     offset = offset + (offset >= position[chosen, None]).long()
-    found.indices[places[copied]] = order[start[kind[chosen], None] + offset]
-    found.distances[places[copied]] = 0
+    nearest.indices[places[copied]] = order[start[kind[chosen], None] + offset]
+    nearest.distances[places[copied]] = 0
     return copied
 
 
@@ -209,7 +209,7 @@ def _by_products(features: Tensor, rows: Tensor, k: int) -> tuple[Neighbors, Ten
 
 
 def _distances(features: Tensor, rows: Tensor, others: Tensor) -> Tensor:
-    """Return the distances (r, c) of rows (r,) to others (r, c), by differences."""
+    """Distances (r, c) of rows (r,) to others (r, c), by differences."""
     distances = features.new_empty(others.shape)
     size = _rows_per_chunk(features, 2 * others.shape[1] * features.shape[1], at_least=1)
     for start in range(0, len(rows), size):
@@ -223,7 +223,7 @@ def _distances(features: Tensor, rows: Tensor, others: Tensor) -> Tensor:
 
 def _by_differences(features: Tensor, rows: Tensor, k: int) -> Neighbors:
     """Search some rows by the distances of differences to all nodes."""
-    found = _empty(features, len(rows), k)
+    nearest = _empty(features, len(rows), k)
     size = _rows_per_chunk(features, len(features), at_least=1)
     for start in range(0, len(rows), size):
         part = slice(start, start + size)
@@ -231,12 +231,12 @@ def _by_differences(features: Tensor, rows: Tensor, k: int) -> Neighbors:
         exact = torch.cdist(chunk, features, compute_mode="donot_use_mm_for_euclid_dist")
         exact.scatter_(1, rows[part, None], torch.inf)
         ordered, order = exact.sort(dim=1, stable=True)
-        found.indices[part], found.distances[part] = order[:, :k], ordered[:, :k]
-    return found
+        nearest.indices[part], nearest.distances[part] = order[:, :k], ordered[:, :k]
+    return nearest
 
 
 def _rows_per_chunk(features: Tensor, numbers_per_row: int, at_least: int) -> int:
-    """Return how many rows to take at a time: what fits a processor's cache, or fills a GPU."""
+    """Rows to take at a time, so that they fit a processor's cache or fill a GPU."""
     return max(
         at_least, (_NUMBERS_ON_GPU if features.is_cuda else _NUMBERS_ON_CPU) // numbers_per_row
     )

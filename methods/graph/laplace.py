@@ -43,7 +43,7 @@ class Laplace(Equation):
     def pose(
         self, graph: SimilarityGraph, labels: Tensor, labeled: Tensor, source: Tensor
     ) -> Problem:
-        """Return the problem with the labels as boundary values."""
+        """Pose it with the labels as boundary values."""
         operators = [LinearOperator(self.tau)]  # GLL eq. 10
         return dirichlet_problem(graph, labels, labeled, source, operators, decays=self.tau > 0)
 
@@ -81,7 +81,7 @@ class SoftConstraint(Equation):
     def pose(
         self, graph: SimilarityGraph, labels: Tensor, labeled: Tensor, source: Tensor
     ) -> Problem:
-        """Return the problem in which labelled nodes are free and drawn towards their labels."""
+        """Pose it with labelled nodes free and drawn towards their labels."""
         pull = source.new_zeros(graph.num_nodes, 1)
         pull[labeled] = self.strength  # GLL eq. 12
         reached = reached_from(graph, labeled)
@@ -91,6 +91,6 @@ class SoftConstraint(Equation):
             free,
             given=label_mean(labels) * ~free[:, None],
             source=source.index_add(0, labeled, self.strength * labels),
-            operators=[LinearOperator(self.tau + pull)],
+            operators=[LinearOperator(self.tau + pull)],  # GLL eq. 13
             status=disconnected(reached),
         )

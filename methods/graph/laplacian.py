@@ -12,19 +12,20 @@ from lapbench.methods.graph.sparse import EdgePattern, laplacian_product
 
 CONNECTS_ABOVE = 1e-20
 
+REPEATED = "is repeated; add up or drop the repeated weights"
+
 Symmetrize = Literal["max", "mean", "sum"]
 
 
 @dataclass(frozen=True, eq=False)
 class SimilarityGraph:
-    """A weighted graph; each edge stands once, whatever its direction.
+    """A weighted graph, in which each pair of joined nodes is one edge.
 
     Attributes:
         edge_index: (2, E) int64 with ``edge_index[0] < edge_index[1]``, every edge unique.
         weights: (E,) finite and non-negative, may require gradients: w(i, j) for i < j. An edge
-            connects if its weight is above 1e-20 of the largest; the adjoint through a weaker one
-            is lost in rounding even in float64 (it is of the size of the weight's inverse, and its
-            error of that times 1e-32).
+            connects if its weight is above 1e-20 of the largest. Through a weaker edge the adjoint
+            would be lost in rounding, even in float64.
         num_nodes: n.
         weights_reverse: (E,) w(j, i) of a directed graph, 0 where absent; None if the graph is
             undirected, w(j, i) = w(i, j).
@@ -54,10 +55,7 @@ class SimilarityGraph:
         self._refuse(i == j, "is a self-loop; leave it out, the Laplacian does not see it")
         self._refuse(i > j, "is in the wrong order; give each undirected edge once with i < j")
         if not bool((keys[1:] > keys[:-1]).all()):
-            ordered, order = keys.sort(stable=True)
-            repeated = torch.zeros_like(i, dtype=torch.bool)
-            repeated[order[1:]] = ordered[1:] == ordered[:-1]
-            self._refuse(repeated, "is repeated; add up or drop the repeated weights")
+            self._refuse(_is_repeated(keys), REPEATED)
 
     def _check_weights(self) -> None:
         for name in ("weights", "weights_reverse"):
@@ -74,14 +72,7 @@ class SimilarityGraph:
             self._refuse(~(detached >= 0) | detached.isinf(), "must be finite and >= 0", weights)
 
     def _refuse(self, wrong: Tensor, why: str, weights: Tensor | None = None) -> None:
-        if wrong.any():
-            first = int(wrong.nonzero()[0, 0])
-            i, j = self.edge_index[:, first].tolist()
-            weight = (self.weights if weights is None else weights)[first].item()
-            raise ValueError(
-                f"edge {first} = ({i}, {j}) of weight {weight:g} {why} "
-                f"({int(wrong.sum())} such edge(s))"
-            )
+        _refuse(wrong, why, self.edge_index, self.weights if weights is None else weights)
 
     @classmethod
     def from_directed(
@@ -91,7 +82,7 @@ class SimilarityGraph:
         num_nodes: int,
         symmetrize: Symmetrize | None = "max",
     ) -> "SimilarityGraph":
-        """Return the graph of directed edges, torch_geometric's layout: (i, j) and (j, i) apart.
+        """Graph of directed edges in torch_geometric's layout: (i, j) and (j, i) apart.
 
         Args:
             edge_index: (2, E) int64, every directed edge once, in any order.
@@ -111,26 +102,14 @@ class SimilarityGraph:
                 f"{tuple(weights.shape)}: must be (2, E) and (E,)"
             )
         i, j = edge_index
-        wrong = (edge_index < 0).any(dim=0) | (edge_index >= num_nodes).any(dim=0)
-        wrong |= ~(weights.detach() >= 0) | weights.detach().isinf()
-        if bool(wrong.any()):
-            first = int(wrong.nonzero()[0, 0])
-            raise ValueError(
-                f"edge {first} = ({int(i[first])}, {int(j[first])}) of weight "
-                f"{weights[first].item():g}: must join nodes 0..{num_nodes - 1}, with a weight "
-                "that is finite and >= 0"
-            )
+        wrong = ((edge_index < 0) | (edge_index >= num_nodes)).any(dim=0)
+        _refuse(wrong, f"must be between nodes 0..{num_nodes - 1}", edge_index, weights)
+        wrong = ~(weights.detach() >= 0) | weights.detach().isinf()
+        _refuse(wrong, "must be finite and >= 0", edge_index, weights)
         keys = torch.minimum(i, j) * num_nodes + torch.maximum(i, j)
         unique, edge = keys.unique(return_inverse=True)
-        reverse = (i > j).long()
-        slots = reverse * len(unique) + edge
-        if len(slots.unique()) < len(slots):
-            ordered, order = slots.sort(stable=True)
-            second = int(order[1:][ordered[1:] == ordered[:-1]].min())
-            raise ValueError(
-                f"edge {second} = ({int(i[second])}, {int(j[second])}) is repeated; add up or "
-                "drop the repeated weights"
-            )
+        slots = (i > j).long() * len(unique) + edge
+        _refuse(_is_repeated(slots), REPEATED, edge_index, weights)
         both = weights.new_zeros(2 * len(unique)).index_put((slots,), weights).view(2, -1)
         undirected = torch.stack([unique // num_nodes, unique % num_nodes])
         combined, reverse_weights = combine(both, symmetrize)
@@ -139,7 +118,7 @@ class SimilarityGraph:
     def with_weights(
         self, weights: Tensor, weights_reverse: Tensor | None = None
     ) -> "SimilarityGraph":
-        """Return the graph with other weights on the same edges."""
+        """The graph with other weights on the same edges."""
         other = copy.copy(self)
         object.__setattr__(other, "weights", weights)
         object.__setattr__(other, "weights_reverse", weights_reverse)
@@ -152,25 +131,44 @@ class SimilarityGraph:
         return EdgePattern(self.edge_index, self.num_nodes)
 
     def degrees(self) -> Tensor:
-        """Return deg(x) = Σ_y w_xy, shape (n,)."""
+        """Degrees deg(x) = Σ_y w_xy, shape (n,)."""
         degrees = self.weights.new_zeros(self.num_nodes)
         for end in self.edge_index:
             degrees = degrees.index_add(0, end, self.weights)
         return degrees
 
     def laplacian_product(self, values: Tensor) -> Tensor:
-        """Return Δu(x) = Σ_y w_xy (u(x) − u(y)) for u of shape (n, c); GLL paper, eq. 9."""
+        """Δu(x) = Σ_y w_xy (u(x) − u(y)) for u of shape (n, c); GLL paper, eq. 9."""
         return laplacian_product(self.weights, values, self.pattern)
 
     def components(self) -> Tensor:
-        """Return the connected component (n,) of every node, named by its lowest node."""
+        """Connected component (n,) of every node, named by its lowest node."""
         weights = self.weights.detach().double()
         largest = weights.max() if len(weights) else 0.0
         return self.pattern.components(weights > CONNECTS_ABOVE * largest)
 
 
+def _refuse(wrong: Tensor, why: str, edge_index: Tensor, weights: Tensor) -> None:
+    """Name the first of the wrong edges (E,)."""
+    if wrong.any():
+        first = int(wrong.nonzero()[0, 0])
+        i, j = edge_index[:, first].tolist()
+        raise ValueError(
+            f"edge {first} = ({i}, {j}) of weight {weights[first].item():g} {why} "
+            f"({int(wrong.sum())} such edge(s))"
+        )
+
+
+def _is_repeated(keys: Tensor) -> Tensor:
+    """Which keys (E,) have an equal one before them."""
+    ordered, order = keys.sort(stable=True)
+    repeated = torch.zeros_like(keys, dtype=torch.bool)
+    repeated[order[1:]] = ordered[1:] == ordered[:-1]
+    return repeated
+
+
 def combine(both: Tensor, symmetrize: Symmetrize | None) -> tuple[Tensor, Tensor | None]:
-    """Return weights and reverse weights from w(i, j) and w(j, i), the rows of (2, E)."""
+    """Weights and reverse weights from the rows w(i, j) and w(j, i) of (2, E)."""
     if symmetrize is None:
         return both[0], both[1]
     if symmetrize == "max":

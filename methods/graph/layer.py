@@ -30,8 +30,8 @@ class GraphLearningLayer(nn.Module):
         kernel: another weight of edges; the bandwidth then plays no part.
 
     Raises:
-        ValueError: if k is no integer >= 1, or the bandwidth is neither "self-tuning" nor a number
-            from 1e-12 to 1e12.
+        ValueError: if k is not an integer >= 1, or the bandwidth is neither "self-tuning" nor a
+            number from 1e-12 to 1e12.
 
     Source: GLL paper, sections 2.1, 2.4 and 3.
 
@@ -57,7 +57,7 @@ class GraphLearningLayer(nn.Module):
         self.kernel = kernel or radial
 
     def forward(self, features: Tensor, base_labels: Tensor) -> Tensor:
-        """Return u (q, c) at the unlabelled rows, differentiable in features and base labels.
+        """Solution u (q, c) at the unlabelled rows, differentiable in both arguments.
 
         Args:
             features: (m + q, d) floating point, the m labelled rows first.
@@ -88,7 +88,7 @@ class GraphLearningLayer(nn.Module):
 def values_of_nodes(
     layer: GraphLearningLayer, features: Tensor, labels: Tensor, rows: Tensor
 ) -> Tensor:
-    """Return u (n, c) at all nodes of features (n, d), the labels (m, c) being given at m rows."""
+    """Solution u (n, c) at all nodes of features (n, d), with labels (m, c) at m rows."""
     rest = torch.ones(len(features), dtype=torch.bool, device=features.device)
     rest[rows] = False
     solved = layer(torch.cat([features[rows], features[rest]]), labels)
@@ -97,7 +97,7 @@ def values_of_nodes(
 
 
 def log_probabilities(values: Tensor) -> Tensor:
-    """Return log(max(u, 1e-8) / Σ_c max(u, 1e-8)) row by row, (n, c) to (n, c).
+    """Log-probabilities log(max(u, 1e-8) / Σ_c max(u, 1e-8)) of each row of u (n, c).
 
     With τ > 0 the rows of u do not sum to 1, so u itself is not a probability. The order of the
     classes is that of u.
@@ -107,7 +107,7 @@ def log_probabilities(values: Tensor) -> Tensor:
 
 
 def value_loss(values: Tensor, labels: Tensor) -> Tensor:
-    """Return the layer's training loss −mean log(u_y + 1e-8), for u (n, c) and classes (n,).
+    """Training loss −mean log(u_y + 1e-8) for u (n, c) and classes (n,).
 
     On u itself, not on probabilities: normalising u first would remove much of what τ does. Rows
     with class −1 are ignored; without any other the loss is 0.

@@ -1,19 +1,14 @@
 """Sums over neighbours as graph networks take them, with a weight for each directed edge."""
 
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from lapbench.methods.graph.compiled import compiled
-
-Floats = NDArray[np.floating[Any]]
-Integers = NDArray[np.integer[Any]]
+from lapbench.methods.graph.compiled import Floats, Integers, compiled
+from lapbench.methods.graph.sparse import compressed_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +29,7 @@ class Messages:
     num_nodes: int
 
     def sum(self, weights: Tensor, values: Tensor) -> Tensor:
-        """Return Σ w_e v_{sender(e)} over the edges that a node receives, for w (E,) and v (n, d).
+        """Σ w_e v_{sender(e)} over the edges into each node, for w (E,) and v (n, d).
 
         Differentiable in both, any number of times.
         """
@@ -56,18 +51,9 @@ class Messages:
         return torch.searchsorted(rows, bounds), self.senders.index_select(0, order), order
 
     def matrix(self, weights: Tensor) -> Tensor:
-        """Return the sparse matrix (n, n) with w_e in the row of the receiver."""
+        """Sparse matrix (n, n) with w_e in the row of the receiver."""
         starts, columns, order = self._rows
-        with warnings.catch_warnings():
-            # torch says once per process that compressed rows are in beta; nobody can act on it.
-            warnings.simplefilter("ignore", UserWarning)
-            return torch.sparse_csr_tensor(
-                starts,
-                columns,
-                weights.detach().index_select(0, order),
-                size=(self.num_nodes, self.num_nodes),
-                check_invariants=False,
-            )
+        return compressed_rows(starts, columns, weights.detach().index_select(0, order))
 
 
 class _Sum(torch.autograd.Function):

@@ -28,17 +28,16 @@ def newton(
 ) -> tuple[LinearSolution, LinearSystem]:
     """Solve τ(u, x) + div φ(∇u) = f at the free nodes from a start; one step if it is linear.
 
-    A step is shortened by halves, for each column by itself, until the slope of the convex energy
-    along it has at most half its size at the start; its antiderivative need not be known. Where
-    the matrix is indefinite there is no such energy, and the residual has to fall. The iteration
-    ends when a step is below 1e-10 of the range of values, in each column: at large p a small
-    residual would leave an error of 1e-3.
+    In each column a step is halved until the slope of the convex energy along it is at most half
+    of that at the start. Where the matrix is indefinite there is no such energy, and the residual
+    has to fall. The iteration ends when a step is below 1e-10 of the range of values in each
+    column: at large p a small residual would leave an error of 1e-3.
 
     Args:
         operator: the left-hand side.
         graph: the graph, with float64 weights.
         source: f, (n, c).
-        start: u (n, c), right where it is not free.
+        start: u (n, c), exact at nodes that are not free.
         free: (n,) bool.
         tolerance: of iterative linear solves.
 
@@ -81,7 +80,7 @@ def newton(
 
 
 def _scale(values: Tensor) -> Tensor:
-    """Return the range (c,) of each column, or what rounding leaves of it beside a large mean."""
+    """Range (c,) of each column, but at least what rounding leaves beside a large mean."""
     if not values.numel():
         return values.new_zeros(values.shape[1])
     return values.amax(dim=0) - values.amin(dim=0) + 1e-6 * _largest(values)
@@ -96,16 +95,16 @@ def _largest(values: Tensor) -> Tensor:
 def _search(
     residual_at: Callable[[Tensor], Tensor], values: Tensor, residual: Tensor, step: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return values and residual after the longest acceptable part of a step, column by column."""
+    """Take the longest acceptable part of a step in each column; values and residual there."""
     slope = (residual * step).sum(dim=0)
     norm = residual.norm(dim=0)
     length = torch.ones_like(slope)
     for _ in range(_HALVINGS):
         moved = values + length * step
-        found = residual_at(moved)
-        convex = (slope < 0) & ((found * step).sum(dim=0) <= slope.abs() / 2)
-        accepted = convex | (found.norm(dim=0) <= norm)
+        residual_there = residual_at(moved)
+        convex = (slope < 0) & ((residual_there * step).sum(dim=0) <= slope.abs() / 2)
+        accepted = convex | (residual_there.norm(dim=0) <= norm)
         if bool(accepted.all()):
             break
         length = torch.where(accepted, length, length / 2)
-    return torch.where(accepted, moved, values), torch.where(accepted, found, residual)
+    return torch.where(accepted, moved, values), torch.where(accepted, residual_there, residual)

@@ -24,7 +24,7 @@ class LinearOperator:
     tau: float | Tensor
 
     def residual(self, graph: SimilarityGraph, values: Tensor) -> Tensor:
-        """Return τu + Δu at every node."""
+        """τu + Δu at every node."""
         return self.tau * values + graph.laplacian_product(values)
 
     def linearize(
@@ -33,7 +33,7 @@ class LinearOperator:
         values: Tensor,  # noqa: ARG002 (linear: the same everywhere)
         free: Tensor,
     ) -> FreeBlock:
-        """Return the block of τ + Δ."""
+        """Matrix τ + Δ at the free nodes."""
         return FreeBlock(graph.pattern, graph.weights.detach(), self.tau, free)
 
 
@@ -60,13 +60,13 @@ class NonlinearOperator:
         return graph.weights[:, None] * (self.phi(q, x, y) - self.phi(-q, y, x)) / 2
 
     def magnitude(self, graph: SimilarityGraph, values: Tensor) -> Tensor:
-        """Return ‖τ(u)‖ + ‖w φ(∇u)‖ (c,), the size of what adds up to the residual."""
+        """‖τ(u)‖ + ‖w φ(∇u)‖ (c,), the size of the terms of the residual."""
         decay = self.tau(values, _nodes(values)).expand_as(values)
         size: Tensor = decay.norm(dim=0) + self._flux(graph, values).norm(dim=0)
         return size
 
     def residual(self, graph: SimilarityGraph, values: Tensor) -> Tensor:
-        """Return τ(u, x) + div φ(∇u) at every node."""
+        """τ(u, x) + div φ(∇u) at every node."""
         i, j = graph.edge_index
         flux = self._flux(graph, values)
         # GLL eq. 7
@@ -75,7 +75,7 @@ class NonlinearOperator:
 
     @torch.no_grad()
     def linearize(self, graph: SimilarityGraph, values: Tensor, free: Tensor) -> FreeBlock:
-        """Return the block of τ_u + div(φ_q ∇), one for each column."""
+        """Matrix τ_u + div(φ_q ∇) at the free nodes, one for each column."""
         i, j = graph.edge_index
         x, y = i[:, None], j[:, None]
         q = values[i] - values[j]
@@ -95,7 +95,7 @@ Operator = LinearOperator | NonlinearOperator
 
 
 def derivative(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Return the derivative of an elementwise function in its first argument, by autograd."""
+    """Derivative of an elementwise function in its first argument, by autograd."""
 
     def differentiated(at: Tensor, *nodes: Tensor) -> Tensor:
         with torch.enable_grad():

@@ -61,7 +61,7 @@ class PLaplace(Equation):
     def pose(
         self, graph: SimilarityGraph, labels: Tensor, labeled: Tensor, source: Tensor
     ) -> Problem:
-        """Return the problem with the labels as boundary values, and the way to it from p = 2."""
+        """Pose it with the labels as boundary values, and a path to it from p = 2."""
         operators: list[Operator] = [LinearOperator(self.tau)]
         operators += [_p_laplacian(p, delta, self.tau) for p, delta in _way_from_2(self.p)]
         decays = self.tau > 0
@@ -70,7 +70,7 @@ class PLaplace(Equation):
 
 
 def _with_constants(problem: Problem, labels: Tensor, labeled: Tensor) -> Problem:
-    """Return the problem in which u is given where labels are constant and no source acts."""
+    """Give u where the labels are constant and no source acts."""
     component = problem.graph.components()
     nodes, at_labels = problem.graph.num_nodes, component[labeled]
     driven = torch.zeros_like(problem.source).index_add(0, component, problem.source.detach().abs())
@@ -86,7 +86,7 @@ def _with_constants(problem: Problem, labels: Tensor, labeled: Tensor) -> Proble
 
 
 def _way_from_2(p: float) -> list[tuple[float, float]]:
-    """Return p and δ of the problems that lead to p, each a good start for the next."""
+    """(p, δ) of the problems on the path to p, each a good start for the next."""
     if p < 2:
         return [(p, delta) for delta in (1e-1, 1e-2, 1e-3, _DELTA)]
     steps = math.ceil(math.log(p / 2, _LARGEST_STEP_OF_P))

@@ -49,7 +49,7 @@ class Poisson(Equation):
     def pose(
         self, graph: SimilarityGraph, labels: Tensor, labeled: Tensor, source: Tensor
     ) -> Problem:
-        """Return the problem with one node of each component held at 0."""
+        """Pose it with one node of each component held at 0."""
         component = graph.components()
         degrees = graph.degrees()
         ones = torch.ones_like(degrees)
@@ -72,7 +72,7 @@ class Poisson(Equation):
 
 
 def _heaviest(degrees: Tensor, component: Tensor) -> Tensor:
-    """Return the node of the largest degree of every component, the first if there are several."""
+    """Node of the largest degree in every component, the first of several."""
     order = degrees.argsort(descending=True, stable=True)
     order = order[component[order].argsort(stable=True)]
     ordered = component[order]

@@ -4,23 +4,17 @@ In a search this is all but the matrix products. As torch operations on a proces
 than these; compiled, a fraction of them.
 """
 
-from typing import Any
-
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from lapbench.methods.graph.compiled import compiled
-
-Floats = NDArray[np.floating[Any]]
-Integers = NDArray[np.int64]
+from lapbench.methods.graph.compiled import Floats, Integers, compiled
 
 
 def nearest_candidates(
     approximate: Tensor, features: Tensor, rows: Tensor, k: int, spare: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the nearest of each row, ordered by (distance of differences, index).
+    """Select the nearest of each row, ordered by (distance of differences, index).
 
     The candidates are the k + s smallest approximations, or some more, of which the k nearest are
     kept. They stand in the groups of columns with the smallest minima, of which there are few:

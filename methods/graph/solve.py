@@ -38,8 +38,8 @@ class LinearSystem:
         if self._factor is None and self.size > DENSE_UP_TO:
             rescue = self.block.unit.shape[1] * self.size**2 <= RESCUE_UP_TO**2
             limit = min(_ITERATIONS_BEFORE_RESCUE, MAX_ITERATIONS) if rescue else MAX_ITERATIONS
-            found = conjugate_gradients(self.block, right_hand_sides, self.tolerance, limit)
-            if found.status is Status.CONVERGED or not rescue:
-                return found
+            solution = conjugate_gradients(self.block, right_hand_sides, self.tolerance, limit)
+            if solution.status is Status.CONVERGED or not rescue:
+                return solution
         self._factor = self._factor or DenseFactor(self.block)
         return self._factor.solve(right_hand_sides)

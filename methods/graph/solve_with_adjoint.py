@@ -61,9 +61,9 @@ def solve_graph_equation(
     equation, so its factor is used again. The gradient is not differentiable a second time. Solves
     are float64 inside.
 
-    A node without a path to a labelled one has no defined value if τ = 0: it takes the mean of the
-    labels (with its gradient; that for weights and source is zero there), and the status is
-    ``DISCONNECTED``. :class:`Poisson` and :class:`SoftConstraint` say what they do with labels.
+    A node without a path to a labelled one has no defined value if τ = 0. It takes the mean of the
+    labels, with the gradient of that mean, and the status is ``DISCONNECTED``. :class:`Poisson` and
+    :class:`SoftConstraint` say what they do with labels.
 
     Args:
         graph: n nodes; float32 or float64 weights.
@@ -76,8 +76,8 @@ def solve_graph_equation(
         The solution in the dtype of the weights, whatever its status.
 
     Raises:
-        NonFiniteError: if a label or source is NaN or infinite, or a user's function is where its
-            value is needed.
+        NonFiniteError: if a label, a source or a needed value of a user's function is NaN or
+            infinite.
         ValueError: if shapes do not fit, an index is out of range or repeated, u is not unique for
             want of labels, or a directed graph is given to an equation for undirected ones.
 
@@ -115,14 +115,14 @@ def _solve(problem: Problem, tolerance: float) -> Solution:
     with torch.no_grad():
         values = problem.given
         for operator in problem.operators:
-            found, system = newton(operator, graph, problem.source, values, problem.free, tolerance)
-            values = found.values
+            step, system = newton(operator, graph, problem.source, values, problem.free, tolerance)
+            values = step.values
     approximate = torch.where(acts, values, problem.given)
     residual = operator.residual(graph, approximate) - problem.source
     implicit: Tensor = _ImplicitSolution.apply(residual, values, system)  # type: ignore[no-untyped-call]
     values = problem.finish(torch.where(acts, implicit, problem.given))
-    status = worst([found.status, problem.status])
-    return Solution(values, status, found.iterations, found.residual)
+    status = worst([step.status, problem.status])
+    return Solution(values, status, step.iterations, step.residual)
 
 
 class _ImplicitSolution(torch.autograd.Function):

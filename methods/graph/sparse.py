@@ -5,20 +5,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from lapbench.methods.graph.compiled import compiled
-
-Floats = NDArray[np.floating[Any]]
-Integers = NDArray[np.integer[Any]]
-
+from lapbench.methods.graph.compiled import Floats, Integers, compiled
 
 with warnings.catch_warnings():
     # torch says once per process that compressed sparse rows are in beta; nobody can act on it.
     warnings.simplefilter("ignore", UserWarning)
     torch.eye(1).to_sparse_csr()
+
+
+def compressed_rows(row_starts: Tensor, columns: Tensor, entries: Tensor) -> Tensor:
+    """Square sparse matrix (n, n), without a check of its arguments."""
+    size = (len(row_starts) - 1,) * 2
+    return torch.sparse_csr_tensor(row_starts, columns, entries, size=size, check_invariants=False)
 
 
 class EdgePattern:
@@ -43,17 +44,11 @@ class EdgePattern:
         self._row_starts = torch.searchsorted(ordered, starts, out_int32=True)
 
     def matrix(self, values: Tensor) -> Tensor:
-        """Return the sparse matrix (n, n) with ``values`` (E,) on the edges, diagonal 0."""
-        return torch.sparse_csr_tensor(
-            self._row_starts,
-            self._columns,
-            values.index_select(0, self._edges),
-            size=(self.num_nodes, self.num_nodes),
-            check_invariants=False,
-        )
+        """Sparse matrix (n, n) with ``values`` (E,) on the edges, diagonal 0."""
+        return compressed_rows(self._row_starts, self._columns, values.index_select(0, self._edges))
 
     def product(self, values: Tensor, dense: Tensor) -> Tensor:
-        """Return Σ_y values_xy dense_y (n, c).
+        """Σ_y values_xy dense_y (n, c).
 
         Args:
             values: (E,) for one matrix, or (E, b) for a matrix of its own for each of b columns.
@@ -68,7 +63,7 @@ class EdgePattern:
         return result.index_add_(0, j, values[:, None] * blocks[i]).flatten(1)
 
     def laplacian_of_features(self, weights: Tensor, features: Tensor) -> Tensor:
-        """Return Σ_y w_xy (f(x) − f(y)) for float64 w (E,) and features (n, d) of any dtype.
+        """Σ_y w_xy (f(x) − f(y)) for float64 w (E,) and features (n, d) of any dtype.
 
         By differences on a processor, so that nothing cancels between near points.
         """
@@ -86,7 +81,7 @@ class EdgePattern:
         return result
 
     def components(self, connects: Tensor) -> Tensor:
-        """Return the connected component (n,) of every node, named by its lowest node.
+        """Connected component (n,) of every node, named by its lowest node.
 
         Args:
             connects: (E,) bool, which edges do.
@@ -118,7 +113,11 @@ class EdgePattern:
 
 
 class _LaplacianProduct(torch.autograd.Function):
-    """Σ_y w_xy (u(x) − u(y)), differentiable in w and u without a matrix of E × c entries."""
+    """Σ_y w_xy (u(x) − u(y)), differentiable in w and u without a matrix of E × c entries.
+
+    Behind the adjoint solve the incoming gradient is −v, so the gradient in w is −∇u·∇v. Eq. 24 is
+    its share of w(x, y) alone; eq. 32 as printed is twice the average over both directions.
+    """
 
     @staticmethod
     def forward(ctx: Any, weights: Tensor, values: Tensor, pattern: EdgePattern) -> Tensor:
@@ -130,11 +129,11 @@ class _LaplacianProduct(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         weights, values = ctx.saved_tensors
-        needs_weights, needs_values, _ = ctx.needs_input_grad
-        # GLL eq. 24
-        for_weights = gradient_products(values, gradient, ctx.pattern) if needs_weights else None
-        # GLL eq. 26
-        for_values = _laplacian_product(weights, gradient, ctx.pattern) if needs_values else None
+        for_weights = for_values = None
+        if ctx.needs_input_grad[0]:
+            for_weights = gradient_products(values, gradient, ctx.pattern)  # GLL eq. 24, GLL eq. 32
+        if ctx.needs_input_grad[1]:
+            for_values = _laplacian_product(weights, gradient, ctx.pattern)  # GLL eq. 26
         return for_weights, for_values, None
 
 
@@ -163,19 +162,19 @@ class _SquaredDistances(torch.autograd.Function):
 
 
 def laplacian_product(weights: Tensor, values: Tensor, pattern: EdgePattern) -> Tensor:
-    """Return Σ_y w_xy (u(x) − u(y)) for w (E,) and u (n, c), differentiable in both."""
+    """Σ_y w_xy (u(x) − u(y)) for w (E,) and u (n, c), differentiable in both."""
     product: Tensor = _LaplacianProduct.apply(weights, values, pattern)  # type: ignore[no-untyped-call]
     return product
 
 
 def squared_distances(features: Tensor, known: Tensor, pattern: EdgePattern) -> Tensor:
-    """Return ‖x_i − x_j‖² (E,), whose values are known, differentiable in the features (n, d)."""
+    """‖x_i − x_j‖² (E,) of known values, differentiable in the features (n, d)."""
     squares: Tensor = _SquaredDistances.apply(features, known, pattern)  # type: ignore[no-untyped-call]
     return squares
 
 
 def gradient_products(first: Tensor, second: Tensor, pattern: EdgePattern) -> Tensor:
-    """Return ∇u·∇v (E,) along the edges, for u and v (n, c)."""
+    """∇u·∇v (E,) along the edges, for u and v (n, c)."""
     if not first.is_cuda:
         products = first.new_empty(pattern.edge_index.shape[1])
         u, v = first.detach().contiguous().numpy(), second.detach().contiguous().numpy()

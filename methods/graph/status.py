@@ -19,8 +19,8 @@ class Status(Enum):
         "bring p nearer to 2, or look for edge weights of very different size"
     )
     ILL_CONDITIONED = (
-        "ill-conditioned: some nodes hang together by weights so small that the values there are "
-        "not exact; raise tau or the bandwidth, or label a node there"
+        "ill-conditioned: some nodes are joined by weights so small that their values are not "
+        "exact; raise tau or the bandwidth, or label a node there"
     )
     DEGENERATE = (
         "degenerate: the labels of a class are constant in a component, so its values are constant "
@@ -35,7 +35,7 @@ class Status(Enum):
 
 
 def worst(statuses: Iterable[Status]) -> Status:
-    """Return the first in the order of ``Status``; ``CONVERGED`` if there are none."""
+    """The first in the order of ``Status``; ``CONVERGED`` if there are none."""
     order = list(Status)
     return min(statuses, key=order.index, default=Status.CONVERGED)
 

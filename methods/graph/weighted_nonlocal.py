@@ -19,22 +19,29 @@ class WNLL(Equation):
               c_{xy} = w(x, y) + (1 + \mu [y \in L]) w(y, x)
 
     for x off the labelled nodes L, u = g on them, with μ about |X|/|L|. Prefer it to Laplace
-    learning with few labels, where their pull on the many others would be lost. Weights are
-    directed: use ``NeighborBandwidth`` and ``symmetrize=None``; only w(y, x) is boosted, and
-    boosting the symmetrised weight instead is another method. A graph without
-    ``weights_reverse`` is symmetric.
+    learning with few labels, whose pull on the many other nodes would be lost. Weights are
+    directed: use ``NeighborBandwidth`` and ``symmetrize=None``. Only w(y, x) is boosted; boosting
+    the symmetrised weight is another method. A graph without ``weights_reverse`` is symmetric.
 
     Args:
-        label_weight: μ, ``"ratio - 1"`` for |X|/|L| − 1, eq. 5 as printed and the default, or
-            ``"ratio"`` for |X|/|L|, what the authors' code takes. On the pixels of MNIST (the
-            whole training set as template, exact neighbours, all test images at once)
-            ``"ratio - 1"`` is right on 97.24 % with the paper's (m, n) = (30, 15) and on 97.45 %
-            with (15, 15), ``"ratio"`` on 97.55 % and 97.77 %; the paper prints 97.74 %. Both
-            numbers count the point itself, so that the first is k = 29 and rank 14 here; with
-            k = 30 and rank 15 it is 97.20 % and 97.55 %, with 15 and 15 97.51 % and 97.73 %.
+        label_weight: μ: ``"ratio - 1"``, the default, is |X|/|L| − 1 as in eq. 5; ``"ratio"`` is
+            |X|/|L| as in the authors' code.
+
+    Accuracy on the pixels of MNIST, where the paper prints 97.74 %. The template is the whole
+    training set; neighbours are exact; all test images are in one graph. The paper's (m, n) counts
+    the point itself, so (30, 15) is k = 29 and rank 14 here:
+
+    ==================== =============== ===========
+    (k, rank)            ``"ratio - 1"`` ``"ratio"``
+    ==================== =============== ===========
+    (29, 14), paper's    97.24 %         97.55 %
+    (14, 14)             97.45 %         97.77 %
+    (30, 15)             97.20 %         97.55 %
+    (15, 15)             97.51 %         97.73 %
+    ==================== =============== ===========
 
     Raises:
-        ValueError: if the weight of the labels is another.
+        ValueError: if the label weight is not one of these.
 
     Source: WNLL paper, eq. 5, and the authors' code.
 
@@ -53,7 +60,7 @@ class WNLL(Equation):
     def pose(
         self, graph: SimilarityGraph, labels: Tensor, labeled: Tensor, source: Tensor
     ) -> Problem:
-        """Return the problem of Laplace learning with the weights c."""
+        """Pose Laplace learning with the weights c."""
         ratio = graph.num_nodes / max(len(labeled), 1)
         boost = ratio if self.label_weight == "ratio" else ratio - 1
         template = torch.zeros(graph.num_nodes, dtype=torch.bool, device=labeled.device)

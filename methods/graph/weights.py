@@ -11,7 +11,7 @@ from torch.nn import functional
 
 @dataclass(frozen=True, eq=False)
 class EdgeGeometry:
-    """What a kernel may use, all differentiable in the features.
+    """Features and distances for a kernel, differentiable in the features.
 
     Attributes:
         features: (n, d), as ``Kernel.embed`` returned them.
@@ -28,7 +28,7 @@ class EdgeGeometry:
     neighbor_edges: Tensor
 
     def neighbor_distance(self, rank: int) -> Tensor:
-        """Return the distance (n,) of every node to its neighbour of this rank, 1 the nearest.
+        """Distance (n,) of every node to its neighbour of this rank; rank 1 is the nearest.
 
         Where it is 0 (duplicates) its gradient is 0. A rank of −1 is the farthest neighbour.
 
@@ -51,12 +51,12 @@ class Kernel(ABC):
     """Weights of edges; a frozen dataclass of its parameters."""
 
     def embed(self, features: Tensor) -> Tensor:
-        """Return the features (n, d) between which distances are taken; as they are, by default."""
+        """Features (n, d) between which distances are taken; unchanged by default."""
         return features
 
     @abstractmethod
     def __call__(self, geometry: EdgeGeometry) -> Tensor:
-        """Return non-negative weights: (E,) if w(i, j) = w(j, i), else (2, E) of both."""
+        """Non-negative weights, (E,) if w(i, j) = w(j, i), else both as (2, E)."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Radial(Kernel):
     eta: Callable[[Tensor], Tensor]
 
     def __call__(self, geometry: EdgeGeometry) -> Tensor:
-        """Return the weights (E,) of the edges."""
+        """Weights (E,) of the edges."""
         bandwidth = geometry.neighbor_distance(-1)
         i, j = geometry.edge_index
         scale = bandwidth.index_select(0, i) * bandwidth.index_select(0, j)
@@ -102,7 +102,7 @@ class SelfTuning(Kernel):
     """
 
     def __call__(self, geometry: EdgeGeometry) -> Tensor:
-        """Return the weights (E,) of the edges."""
+        """Weights (E,) of the edges."""
         return Radial(lambda ratio: torch.exp(-4 * ratio))(geometry)  # GLL eq. 1
 
 
@@ -129,7 +129,7 @@ class FixedBandwidth(Kernel):
             raise ValueError(f"bandwidth: received {self.bandwidth}; must be from 1e-12 to 1e12")
 
     def __call__(self, geometry: EdgeGeometry) -> Tensor:
-        """Return the weights (E,) of the edges."""
+        """Weights (E,) of the edges."""
         return torch.exp(-4 * geometry.squared_distances / self.bandwidth**2)
 
 
@@ -147,7 +147,7 @@ class NeighborBandwidth(Kernel):
         rank: n >= 1, at most the k of the graph.
 
     Raises:
-        ValueError: if the rank is no integer >= 1, or above k.
+        ValueError: if the rank is not an integer >= 1, or is above k.
 
     Source: WNLL paper, section 2.1 and remark 1.
 
@@ -160,7 +160,7 @@ class NeighborBandwidth(Kernel):
             raise ValueError(f"rank: received {self.rank!r}; must be an integer >= 1")
 
     def __call__(self, geometry: EdgeGeometry) -> Tensor:
-        """Return the weights (2, E): w(i, j) and w(j, i)."""
+        """Weights w(i, j) and w(j, i) of the edges, (2, E)."""
         bandwidth = geometry.neighbor_distance(self.rank)[geometry.edge_index]
         return torch.exp(-_ratio(geometry.squared_distances.expand(2, -1), bandwidth**2))
 
@@ -178,11 +178,11 @@ class Cosine(Kernel):
     """
 
     def embed(self, features: Tensor) -> Tensor:
-        """Return the features with rows of length 1."""
+        """Features with rows of length 1."""
         return functional.normalize(features, dim=1)
 
     def __call__(self, geometry: EdgeGeometry) -> Tensor:
-        """Return the weights (E,) of the edges."""
+        """Weights (E,) of the edges."""
         i, j = geometry.edge_index
         norms = geometry.features.double().square().sum(dim=1)
         twice = norms.index_select(0, i) + norms.index_select(0, j) - geometry.squared_distances
@@ -192,13 +192,13 @@ class Cosine(Kernel):
 
 
 def _safe_sqrt(squares: Tensor) -> Tensor:
-    """Return the square root with gradient 0 (not infinity) at 0."""
+    """Square root with gradient 0 (not infinity) at 0."""
     positive = squares > 0
     return torch.where(positive, squares, 1).sqrt() * positive
 
 
 def _ratio(squared_distances: Tensor, scale: Tensor) -> Tensor:
-    """Return the ratio; where one of them is 0 its limit, 0 or infinity, with zero gradient."""
+    """Ratio; where one of both is 0 its limit, 0 or infinity, with zero gradient."""
     apart = squared_distances > 0
     regular = apart & (scale > 0)
     limit = torch.where(apart, torch.inf, 0.0)

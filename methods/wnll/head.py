@@ -16,11 +16,11 @@ from lapbench.methods.wnll.options import WNLLOptions
 class WNLLActivation(WNLLOptions, Head):
     r"""Weighted nonlocal Laplacian: interpolates labels, trained through a linear surrogate.
 
-    A buffer (linear layer and ReLU) follows the backbone and feeds two branches: a linear layer Ỹ,
-    and the interpolation Ŷ of the labels of a template by the weighted nonlocal Laplacian (eq. 5)
-    on the graph of (m, n)-nearest neighbours. Training alternates, N rounds of two stages: the
-    linear branch with all weights, then the interpolation with the weights of the buffer alone. In
-    the second the gradient of the cross-entropy in the buffer's outputs X̂ is
+    A buffer (linear layer and ReLU) follows the backbone and feeds two branches. One is a linear
+    layer Ỹ; the other interpolates the labels of a template by the weighted nonlocal Laplacian
+    (eq. 5) on the graph of (m, n)-nearest neighbours, Ŷ. Each of N rounds has two stages: the
+    linear branch trains all weights, then the interpolation trains the buffer alone. In the second
+    stage the gradient of the cross-entropy in the buffer's outputs X̂ is
 
     .. math:: G_{\hat X} = \frac1b (\operatorname{softmax}(\hat Y) - Y) W_L
 
@@ -28,15 +28,15 @@ class WNLLActivation(WNLLOptions, Head):
     through the linear branch (eq. 13). As Ŷ are probabilities already, this loss has the floor
     log(e + c − 1) − 1; the log-likelihood in the tables is that of Ŷ itself.
 
-    On digits the two gradients in the buffer's weights point apart (their cosine, a metric, is
-    negative): the exact one also acts through the template, which the surrogate leaves out.
+    On digits the cosine of the exact and the surrogate gradient in the buffer's weights, a metric,
+    is negative: only the exact one acts through the template.
 
-    Half of the labelled training samples, drawn in each round, are template; an epoch uses
-    ``template_batch_size`` of them and trains on the other half. For prediction all labelled
-    training samples are, in batches that each hold every class in proportion: the probability is
-    the mean over them, and the paper's majority vote a metric. Unlabelled training samples join
-    the graph in prediction (semi-supervised learning, approach I); on node tasks the graph is that
-    of all nodes, the template among them.
+    The template is half of the labelled training samples, drawn in each round. An epoch uses
+    ``template_batch_size`` of them and trains on the other half. In prediction the template is all
+    labelled training samples, in batches with every class in proportion. The probability is the
+    mean over these batches; the paper's majority vote is a metric. Unlabelled training samples
+    join the graph in prediction (semi-supervised learning, approach I). On node tasks the graph
+    has all nodes.
 
     Options: :class:`~lapbench.methods.wnll.options.WNLLOptions`.
 
@@ -49,7 +49,7 @@ class WNLLActivation(WNLLOptions, Head):
     batch_dependent: ClassVar[bool] = True
 
     def build(self, backbone: nn.Module, task: Task) -> Model:
-        """Return the backbone with buffer, linear branch and interpolating branch.
+        """Put the buffer, the linear and the interpolating branch after the backbone.
 
         Raises:
             ValueError: if a class has no labelled training sample, or only one for training.

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 def majority_vote(values: Sequence[Tensor]) -> Tensor:
-    """Return the class (n,) to which most of the values (n, c) give the largest share.
+    """Class (n,) that has the largest value in most of the arrays (n, c).
 
     Ties go to the lower class.
 
@@ -22,7 +22,7 @@ def majority_vote(values: Sequence[Tensor]) -> Tensor:
 def gradient_cosines(
     batches: Iterable[tuple[Tensor, Tensor, Tensor]], weights: Tensor
 ) -> dict[str, float]:
-    """Return the cosines between the gradients of two losses, over all batches together.
+    """Cosines between the gradients of two losses, over all batches together.
 
     Where a gradient is 0 there is none.
 
@@ -31,11 +31,11 @@ def gradient_cosines(
         weights: the weights of the buffer that made X̂.
 
     """
-    found = [
+    gradients = [
         [torch.autograd.grad(loss, [features, weights], retain_graph=True) for loss in losses]
         for *losses, features in batches
     ]
-    exact, surrogate = zip(*found, strict=True)
+    exact, surrogate = zip(*gradients, strict=True)
     at_features = [torch.cat([g for g, _ in kind]) for kind in (exact, surrogate)]
     at_weights = [torch.stack([g for _, g in kind]).sum(dim=0) for kind in (exact, surrogate)]
     pairs = {"outputs": at_features, "weights": at_weights}

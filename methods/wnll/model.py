@@ -69,11 +69,11 @@ class WNLLModel(
         return features
 
     def _embed(self, x: Tensor) -> Tensor:
-        """Return the features of samples in the graph, which may hold them already."""
+        """Features of samples in the graph, which may hold them already."""
         return x if self.holds_features else self.features(x)
 
     def interpolate(self, features: Tensor, template: Split) -> Tensor:
-        """Return Ŷ (n, c) at features from a template, with its exact gradient."""
+        """Interpolated Ŷ (n, c) at features from a template, with its exact gradient."""
         labels = functional.one_hot(template.y, self.num_classes).to(features.dtype)
         nodes = [self._embed(template.x), features]
         if len(self.unlabeled):
@@ -82,7 +82,7 @@ class WNLLModel(
         return values[: len(features)]
 
     def _template_values(self, features: Tensor) -> list[Tensor]:
-        """Return Ŷ (n, c) from each batch of the template."""
+        """Ŷ (n, c) from each batch of the template."""
         if self.nodes_only:
             return [self._interpolate_nodes(features, part) for part in self._template_parts()]
         x, y = self.template.x, self.template.y
@@ -90,7 +90,7 @@ class WNLLModel(
         return [self.interpolate(features, Split(x[part], y[part])) for part in parts]
 
     def _interpolate_nodes(self, features: Tensor, part: slice) -> Tensor:
-        """Return Ŷ (n, c) at all nodes, a part of the template being rows of them."""
+        """Ŷ (n, c) at all nodes, of which a part of the template is labelled."""
         labels = functional.one_hot(self.template.y[part], self.num_classes).to(features.dtype)
         rows = self.rows["template"][part]
         return values_of_nodes(self.interpolation, features, labels, rows)
@@ -102,7 +102,7 @@ class WNLLModel(
         return torch.stack(self._template_values(features)).mean(dim=0)
 
     def _surrogate(self, features: Tensor) -> Tensor:
-        """Return the mean Ŷ with the gradient of the linear branch."""
+        """Mean Ŷ with the gradient of the linear branch."""
         with torch.no_grad():
             values = self._mean(features)
         linear: Tensor = self.linear(features)
@@ -188,22 +188,22 @@ class WNLLModel(
         return other
 
     def measure(self, split: Split, batch_size: int) -> dict[str, float]:
-        """Return the vote where the template has several batches, and the gradients' cosines.
+        """Accuracy of the vote if the template has several batches; cosines of the gradients.
 
         Without a trained linear branch there is no surrogate to compare.
         """
         batches = list(zip(split.x.split(batch_size), split.y.split(batch_size), strict=True))
-        found = {}
+        metrics = {}
         if len(self._template_parts()) > 1:
             with torch.no_grad():
                 given = [majority_vote(self._template_values(self.features(x))) for x, _ in batches]
             right = (torch.cat(given) == split.y)[split.y >= 0]
-            found["majority_vote_accuracy"] = float(right.double().mean())
+            metrics["majority_vote_accuracy"] = float(right.double().mean())
         if self.head.rounds:
             losses = (self._both_losses(x, y) for x, y in batches)
             with self._backbone_frozen():
-                found |= gradient_cosines(losses, next(self.buffer.parameters()))
-        return found
+                metrics |= gradient_cosines(losses, next(self.buffer.parameters()))
+        return metrics
 
     @contextmanager
     def _backbone_frozen(self) -> Iterator[None]:
@@ -217,7 +217,7 @@ class WNLLModel(
                 parameter.requires_grad_(True)
 
     def _both_losses(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the summed loss with exact and with surrogate gradient, and the features X̂."""
+        """Summed loss with exact and with surrogate gradient, and the features X̂."""
         features = self.features(x)
         exact, surrogate = self._mean(features), self._surrogate(features)
         known = int((y >= 0).sum())

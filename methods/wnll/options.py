@@ -17,22 +17,23 @@ class WNLLOptions:
     See :class:`lapbench.methods.wnll.WNLLActivation`.
 
     Args:
-        k: m, true neighbours of every node; the paper's m counts the node itself.
-        bandwidth_rank: n; the distance to the n-th neighbour is the bandwidth. Likewise.
+        k: m, true neighbours of every node; the paper's m also counts the node itself.
+        bandwidth_rank: n; the bandwidth is the distance to the n-th neighbour. The paper's n also
+            counts the node itself.
         label_weight: weight of the labels, |X|/|X_te| − 1 (``"ratio - 1"``, eq. 5) or |X|/|X_te|
             (``"ratio"``, the authors' code); on the pixels of MNIST 97.2 % and 97.6 % (figures at
             the graph equation ``WNLL``; suite ``wnll-table2``).
         gradient: of the second stage, ``"surrogate"``, or ``"exact"`` by the adjoint equation. It
-            is also that of predictions: the gradient of their negative log-likelihood in an input
-            is then the surrogate's too (eq. 24).
-        rounds: N; with 0 there is no buffer and no training, and the backbone's features are
-            interpolated as they are.
-        wnll_share: share of the epochs that the second stages have together, one a round at least.
+            is also the gradient that attacks see: with ``"surrogate"`` the negative log-likelihood
+            has the surrogate gradient in the inputs (eq. 24).
+        rounds: N; 0 trains nothing, and interpolates on the features of the backbone without a
+            buffer.
+        wnll_share: share of the epochs in second stages, at least one in each round.
         wnll_batch_size: samples per step of the second stage.
-        wnll_learning_rate: of the second stage, constant.
-        round_factor: what each round multiplies the budget's learning rate of the first stage by.
-        template_batch_size: labelled samples in a graph at most, or ``"all"``; more where a rare
-            class would otherwise be missing from one of them.
+        wnll_learning_rate: constant learning rate of the second stage.
+        round_factor: factor on the learning rate of the first stage after each round.
+        template_batch_size: most labelled samples in one graph, or ``"all"``. It may have more, so
+            that no rare class is missing.
 
     """
 

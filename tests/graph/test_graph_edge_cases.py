@@ -1,4 +1,4 @@
-"""Inputs at the edge have a defined answer or an error that names them."""
+"""Inputs at the edge have a defined answer."""
 
 import pytest
 import torch
@@ -8,11 +8,9 @@ from lapbench.methods.gll import GraphLearningLayer, log_probabilities
 from lapbench.methods.graph import (
     FixedBandwidth,
     Laplace,
-    NonFiniteError,
     SimilarityGraph,
     Status,
     knn_graph,
-    nearest_neighbors,
     solve_graph_equation,
 )
 
@@ -23,14 +21,6 @@ def two_far_groups() -> torch.Tensor:
     """Nodes 0 to 5 near the origin, of which two will be labelled, and 6 to 9 out of reach."""
     near = torch.arange(6, dtype=torch.float64)[:, None] * torch.tensor([[1.0, 0.3]])
     return torch.cat([near, near[:4] + 1e3])
-
-
-def test_duplicates_are_neighbours_at_distance_zero():
-    features = torch.randn(8, 3, generator=torch.Generator().manual_seed(0)) * 1e3
-    features[5] = features[2]
-    neighbors = nearest_neighbors(features, 3)
-    assert neighbors.indices[2, 0] == 5
-    assert neighbors.distances[2, 0] == 0
 
 
 @pytest.mark.parametrize("bandwidth", ["self-tuning", 1.0])
@@ -58,7 +48,7 @@ def test_more_copies_than_neighbours_leave_finite_values_and_gradients():
 def test_component_without_label_takes_mean_or_zero_and_warns(tau: float, expected: float):
     features = two_far_groups().requires_grad_()
     layer = GraphLearningLayer(3, Laplace(tau))
-    with pytest.warns(RuntimeWarning, match=r"disconnected.*raise k"):
+    with pytest.warns(RuntimeWarning, match="disconnected"):
         values = layer(features, ONE_HOT)
     assert (values[4:] == expected).all()
     (gradient,) = torch.autograd.grad(values[4:, 0].sum(), features)
@@ -98,24 +88,8 @@ def test_k_beyond_the_nodes_joins_all(k: int):
     features = torch.randn(10, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     graph = knn_graph(features, k)
     assert graph.edge_index.shape[1] == 45
-    found = GraphLearningLayer(k)(features, ONE_HOT)
     dense = dense_solution(dense_weights(features, 9, "self-tuning"), ONE_HOT, 0.0)
-    torch.testing.assert_close(found, dense)
-
-
-def test_ties_are_ordered_by_index():
-    square = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
-    grid = torch.cat([square, square + torch.tensor([2.0, 0.0])])
-    neighbors = nearest_neighbors(grid, 2).indices
-    assert neighbors[0].tolist() == [1, 3]
-    assert neighbors[1].tolist() == [0, 2]
-    assert neighbors[2].tolist() == [1, 3]
-
-
-def test_many_copies_are_ordered_by_index():
-    neighbors = nearest_neighbors(torch.zeros(3000, 2), 3)
-    assert neighbors.indices[0].tolist() == [1, 2, 3]
-    assert neighbors.indices[2999].tolist() == [0, 1, 2]
+    torch.testing.assert_close(GraphLearningLayer(k)(features, ONE_HOT), dense)
 
 
 @pytest.mark.parametrize("tau", [0.0, 0.1])
@@ -129,31 +103,6 @@ def test_all_nodes_labelled_leaves_nothing_to_predict():
     assert GraphLearningLayer(1)(torch.eye(2), torch.eye(2)).shape == (0, 2)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_non_finite_features_are_named(value: float):
-    features = torch.ones(5, 2)
-    features[3, 1] = value
-    with pytest.raises(NonFiniteError, match=r"1 of 5 rows.*row 3"):
-        GraphLearningLayer(2)(features, torch.eye(2))
-
-
-def test_distances_that_overflow_are_named():
-    features = torch.randn(20, 3, generator=torch.Generator().manual_seed(0)) * 1e30
-    with pytest.raises(NonFiniteError, match=r"distances overflow torch.float32.*learning rate"):
-        GraphLearningLayer(5)(features, torch.eye(2))
-
-
-def test_non_finite_labels_are_named():
-    with pytest.raises(NonFiniteError, match="labels: row 1"):
-        GraphLearningLayer(2)(torch.randn(5, 2), torch.tensor([[1.0, 0.0], [0.0, float("nan")]]))
-
-
-@pytest.mark.parametrize("count", [0, 6])
-def test_wrong_number_of_labelled_rows_is_named(count: int):
-    with pytest.raises(ValueError, match=f"base_labels: received {count} rows for 5 features"):
-        GraphLearningLayer(2)(torch.randn(5, 2), torch.zeros(count, 2))
-
-
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_computed_in_single(dtype: torch.dtype):
     features = torch.randn(20, 3, generator=torch.Generator().manual_seed(0)).to(dtype)
@@ -161,61 +110,3 @@ def test_half_precision_is_computed_in_single(dtype: torch.dtype):
     values = GraphLearningLayer(5)(features, labels)
     assert values.dtype == torch.float32
     torch.testing.assert_close(values, GraphLearningLayer(5)(features.float(), labels))
-
-
-@pytest.mark.parametrize(
-    ("edges", "weights", "message"),
-    [
-        ([[0, 1], [1, 1]], [1.0, 1.0], r"edge 1 = \(1, 1\).*self-loop"),
-        ([[0, 2], [1, 1]], [1.0, 1.0], r"edge 1 = \(2, 1\).*wrong order"),
-        ([[0, 0, 0], [1, 2, 1]], [1.0, 1.0, 1.0], r"edge 2 = \(0, 1\).*is repeated"),
-        ([[0, 1], [1, 7]], [1.0, 1.0], r"edge 1 = \(1, 7\).*nodes 0..2"),
-        ([[0, 1], [1, 2]], [1.0, -1.0], r"edge 1 = \(1, 2\).*finite and >= 0"),
-        ([[0, 1], [1, 2]], [1.0, float("nan")], r"edge 1 = \(1, 2\).*finite and >= 0"),
-        ([[0, 1], [1, 2]], [1.0], "one floating-point weight per edge"),
-    ],
-)
-def test_wrong_graph_names_the_first_offender(edges: list, weights: list, message: str):
-    with pytest.raises(ValueError, match=message):
-        SimilarityGraph(torch.tensor(edges), torch.tensor(weights), 3)
-
-
-@pytest.mark.parametrize(
-    ("labeled", "message"),
-    [
-        ([0, 0], "is repeated"),
-        ([0, 5], "outside the nodes 0..2"),
-        ([-1, 0], "outside the nodes 0..2"),
-        ([0], r"\(m, c\) and \(m,\)"),
-    ],
-)
-def test_wrong_labelled_nodes_are_refused(labeled: list, message: str):
-    graph = SimilarityGraph(torch.tensor([[0, 1], [1, 2]]), torch.ones(2), 3)
-    with pytest.raises(ValueError, match=message):
-        solve_graph_equation(graph, torch.eye(2), torch.tensor(labeled))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"k": 0}, "k: received 0"),
-        ({"bandwidth": "auto"}, "bandwidth: received 'auto'"),
-        ({"bandwidth": -1.0}, "bandwidth: received -1.0"),
-        ({"bandwidth": 1e200}, "bandwidth: received 1e.200"),
-        ({"bandwidth": None}, "bandwidth: received None"),
-        ({"k": 2.5}, "k: received 2.5"),
-    ],
-)
-def test_wrong_layer_arguments_are_refused(arguments: dict, message: str):
-    with pytest.raises(ValueError, match=message):
-        GraphLearningLayer(**arguments)
-
-
-def test_negative_tau_is_refused():
-    with pytest.raises(ValueError, match=r"tau: received -0\.1"):
-        Laplace(-0.1)
-
-
-def test_unknown_backend_lists_the_known():
-    with pytest.raises(ValueError, match="'faiss'; accepted are 'exact' and 'annoy'"):
-        nearest_neighbors(torch.eye(3), 1, backend="faiss")  # type: ignore[arg-type]

@@ -2,57 +2,50 @@
 
 import pytest
 import torch
-from oracles import dense_solution, dense_weights, finite_differences, relative_error
+from graph_table import random
+from oracles import dense_solution, dense_weights, finite_differences, relative_error, slopes
 from torch import Tensor
 
 from lapbench.methods.gll import GraphLearningLayer
 from lapbench.methods.graph import Laplace
 
-BANDWIDTHS = ["self-tuning", 1.5]
-TAUS = [0.0, 0.01]
-K = 6
-CLASSES = 3
+K, CLASSES = 6, 3
 
 
 def random_problem(seed: int) -> tuple[Tensor, Tensor, Tensor]:
     """Features of 30 nodes, real labels of the first 9, and a linear loss."""
-    generator = torch.Generator().manual_seed(seed)
-    features = torch.randn(30, 4, dtype=torch.float64, generator=generator)
-    labels = torch.randn(9, CLASSES, dtype=torch.float64, generator=generator)
-    loss = torch.randn(21, CLASSES, dtype=torch.float64, generator=generator)
+    shapes = [(30, 4), (9, CLASSES), (21, CLASSES)]
+    features, labels, loss = (random(*s, seed=3 * seed + i) for i, s in enumerate(shapes))
     return features, labels, loss
 
 
-@pytest.mark.parametrize("tau", TAUS)
-@pytest.mark.parametrize("bandwidth", BANDWIDTHS)
+@pytest.mark.parametrize("tau", [0.0, 0.01])
+@pytest.mark.parametrize("bandwidth", ["self-tuning", 1.5])
 @pytest.mark.parametrize("seed", range(3))
-class TestGradient:
-    def test_matches_finite_differences(self, bandwidth: float | str, tau: float, seed: int):
-        features, labels, loss = random_problem(seed)
-        layer = GraphLearningLayer(K, Laplace(tau), bandwidth)
+def test_gradient_is_that_of_differences_and_of_a_dense_solve(
+    bandwidth: float | str, tau: float, seed: int
+):
+    """Finite differences in five random directions; all entries by autograd of dense matrices."""
+    features, labels, loss = random_problem(seed)
+    layer = GraphLearningLayer(K, Laplace(tau), bandwidth)
+    inputs = features.clone().requires_grad_(), labels.clone().requires_grad_()
+    values = layer(*inputs)
+    gradients = torch.autograd.grad((values * loss).sum(), inputs)
 
-        def value(features: Tensor, labels: Tensor) -> Tensor:
-            return (layer(features, labels) * loss).sum()
-
-        inputs = features.clone().requires_grad_(), labels.clone().requires_grad_()
-        found = torch.autograd.grad(value(*inputs), inputs)
-        expected = (
-            finite_differences(lambda moved: value(moved, labels), features),
-            finite_differences(lambda moved: value(features, moved), labels),
-        )
-        assert relative_error(found[0], expected[0]) < 1e-7
-        assert relative_error(found[1], expected[1]) < 1e-7
-
-    def test_matches_dense_autograd(self, bandwidth: float | str, tau: float, seed: int):
-        features, labels, loss = random_problem(seed)
-        inputs = features.clone().requires_grad_(), labels.clone().requires_grad_()
-        values = GraphLearningLayer(K, Laplace(tau), bandwidth)(*inputs)
-        dense = dense_solution(dense_weights(inputs[0], K, bandwidth), inputs[1], tau)
-        assert relative_error(values.detach(), dense.detach()) < 1e-10
-        found = torch.autograd.grad((values * loss).sum(), inputs)
-        expected = torch.autograd.grad((dense * loss).sum(), inputs)
-        assert relative_error(found[0], expected[0]) < 1e-10
-        assert relative_error(found[1], expected[1]) < 1e-10
+    dense = dense_solution(dense_weights(inputs[0], K, bandwidth), inputs[1], tau)
+    assert relative_error(values, dense) < 1e-10
+    expected = torch.autograd.grad((dense * loss).sum(), inputs)
+    differences = (
+        lambda moved: (layer(moved, labels) * loss).sum(),
+        lambda moved: (layer(features, moved) * loss).sum(),
+    )
+    for at, gradient, by_dense, value in zip(
+        (features, labels), gradients, expected, differences, strict=True
+    ):
+        assert relative_error(gradient, by_dense) < 1e-10
+        directions = random(at.numel(), 5, seed=seed)
+        by_differences = slopes(value, at, directions)
+        assert relative_error(directions.T @ gradient.flatten(), by_differences) < 1e-7
 
 
 def test_gradient_of_duplicates_matches_finite_differences():
@@ -67,15 +60,16 @@ def test_gradient_of_duplicates_matches_finite_differences():
         return (GraphLearningLayer(K)(together, labels) * loss).sum()
 
     at = features.clone().requires_grad_()
-    (found,) = torch.autograd.grad(value(at), at)
-    assert relative_error(found, finite_differences(value, features)) < 1e-7
+    (gradient,) = torch.autograd.grad(value(at), at)
+    directions = random(at.numel(), 5)
+    expected = slopes(value, features, directions)
+    assert relative_error(directions.T @ gradient.flatten(), expected) < 1e-7
 
 
 @pytest.mark.parametrize("distance", [1.5, 2.0, 2.2])
 def test_gradient_is_exact_where_a_cluster_hangs_by_a_thread(distance: float):
     """Weights of about 1e-8 to 1e-17 join the clusters; usual factorisations lose the last."""
-    generator = torch.Generator().manual_seed(0)
-    features = 0.1 * torch.randn(12, 2, dtype=torch.float64, generator=generator)
+    features = 0.1 * random(12, 2)
     features[6:] += distance
     labels = torch.eye(2, dtype=torch.float64)
 
@@ -84,6 +78,5 @@ def test_gradient_is_exact_where_a_cluster_hangs_by_a_thread(distance: float):
         return (values[4:, 0] / values[4:, 1]).log().sum()
 
     at = features.clone().requires_grad_()
-    (found,) = torch.autograd.grad(log_odds(at), at)
-    expected = finite_differences(log_odds, features)
-    assert relative_error(found, expected) < 1e-6
+    (gradient,) = torch.autograd.grad(log_odds(at), at)
+    assert relative_error(gradient, finite_differences(log_odds, features)) < 1e-6

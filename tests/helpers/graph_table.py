@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from functools import cache
 
-import pytest
 import torch
 from dense_equations import (
     Problem,
@@ -43,11 +42,6 @@ from lapbench.methods.graph import (
 NODES, CLASSES, NEIGHBORS = 17, 2, 4
 # Nodes 0 to 10 are one component and 11 to 16 the other, by distance and by angle.
 LABELED = {"all": [0, 3, 8, 10, 12, 16], "one": [0, 3, 8, 10]}
-
-DEVICES = {
-    "cpu": (),
-    "cuda": pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
-}
 
 
 @dataclass(frozen=True)
@@ -157,6 +151,10 @@ class Case:
     dtype: torch.dtype = torch.float64
     device: str = "cpu"
     sourced: bool = True
+
+    def __str__(self) -> str:
+        dtype = str(self.dtype).removeprefix("torch.")
+        return f"{self.equation}-{self.kernel}-{self.labeled}-{dtype}-{self.device}"
 
     @property
     def row(self) -> Row:

@@ -21,6 +21,17 @@ def finite_differences(function: Callable[[Tensor], Tensor], at: Tensor, h: floa
     return gradient
 
 
+def slopes(
+    function: Callable[[Tensor], Tensor], at: Tensor, directions: Tensor, h: float = 1e-4
+) -> Tensor:
+    """Derivatives of a scalar function in directions (numel, r), by the same differences."""
+    return finite_differences(
+        lambda move: function(at + (directions @ move).view_as(at)),
+        at.new_zeros(directions.shape[1]),
+        h,
+    )
+
+
 def dense_weights(features: Tensor, k: int, bandwidth: float | str) -> Tensor:
     """W (n, n) of the symmetrised k-nearest-neighbour graph, by loops over nodes."""
     nodes = len(features)
@@ -108,6 +119,6 @@ def dense_root(residual: Callable[[Tensor], Tensor], start: Tensor) -> Tensor:
     raise ArithmeticError(f"Newton's method left a residual of {float(error.norm()):g}")
 
 
-def relative_error(found: Tensor, expected: Tensor) -> float:
+def relative_error(actual: Tensor, expected: Tensor) -> float:
     """Norm of the difference over the norm of the expected."""
-    return float((found - expected).norm() / expected.norm())
+    return float(((actual - expected).norm() / expected.norm()).detach())
