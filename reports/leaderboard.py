@@ -16,8 +16,8 @@ METRICS = [
     "negative_log_likelihood",
     "calibration_error",
     "step_ratio",
-    "step_megabytes",
-    "memory_ratio",
+    "saved_megabytes",
+    "saved_ratio",
 ]
 SECONDS = ["step_seconds", "training_seconds"]
 _OF_DATA = ["input_deviation"]
@@ -114,7 +114,7 @@ def readable(board: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.D
                 "NLL": _with_interval(by_metric, "negative_log_likelihood", 1, 3),
                 "ECE [%]": _with_interval(by_metric, "calibration_error", 100, 2),
                 "step / softmax": _with_interval(by_metric, "step_ratio", 1, 2),
-                "memory [MB]": _megabytes(by_metric),
+                "saved [MB]": _with_interval(by_metric, "saved_megabytes", 1, 2),
                 "cells": f"{accuracy['cells_ok']}/{accuracy['cells_planned']}",
                 "against the best": accuracy["against_best"],
             }
@@ -144,13 +144,6 @@ def _with_interval(metrics: pd.DataFrame, metric: str, factor: float, digits: in
     mean, high = metrics.loc[metric, "mean"], metrics.loc[metric, "ci_high"]
     half = "" if math.isnan(high) else f" ± {factor * (high - mean):.{digits}f}"
     return f"{factor * mean:.{digits}f}{half}"
-
-
-def _megabytes(metrics: pd.DataFrame) -> str:
-    """Return the memory of a step; below one megabyte it is not known well enough for a number."""
-    known = "step_megabytes" in metrics.index
-    small = known and metrics.loc["step_megabytes", "mean"] < 1
-    return "< 1" if small else _with_interval(metrics, "step_megabytes", 1, 1)
 
 
 def unfinished(records: pd.DataFrame) -> list[str]:

@@ -1,4 +1,4 @@
-"""What is measured of a training beside its metrics: time, memory, gradient error, snapshots.
+"""Measurements of a training besides its metrics: time, memory, gradient error, snapshots.
 
-It knows a cell and its model, and trains copies of them; not where results go.
+Works on a cell and its model, and trains copies of them; stores nothing.
 """

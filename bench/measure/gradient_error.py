@@ -20,27 +20,32 @@ _RELATIVE_STEP = 1e-7
 
 
 def gradient_error(cell: Cell, task: Task) -> float | None:
-    """Return how far the training gradient of a cell's untrained model is from finite differences.
+    """Relative error of the training gradient of an untrained model, by finite differences.
 
-    With the loss L of the first batch of an epoch, penalties included, and its gradient g in the p
-    trained parameters θ, it is the median of
+    L is the loss of the first batch of an epoch with its penalties, g its gradient in the p trained
+    parameters θ. The error is the median of
 
         |d − g·v| / max(|d|, |g·v|, ‖g‖/√p),    d = (L(θ + hv) − L(θ − hv)) / 2h,
 
-    over v = g/‖g‖ and four random v with ‖v‖ = 1, as one may cross a kink or change a graph; of all
-    phases of training the largest. In float64, h = 1e-7 ‖θ‖. An exact gradient has some 1e-7, and
-    where rounding breaks a tie 2e-4 were seen; a surrogate is not meant to be one, and a gradient
-    of the other sign has 0.1 to 2. It depends on the draws of samples and weights, and on nothing
-    trained, so that it is the same on every machine but for rounding.
+    over v = g/‖g‖ and four random v with ‖v‖ = 1, as a single v may cross a kink or change a graph.
+    The largest error of all phases of training counts. In float64, h = 1e-7 ‖θ‖.
 
-    None where nothing is trained, or where it is no number, which is a warning.
+    An exact gradient has about 1e-7, or 2e-4 where rounding breaks a tie. A wrong sign has 0.1 to
+    2, and so may a surrogate. Nothing trained enters, so the error is the same on every machine up
+    to rounding.
+
+    None where nothing is trained, or where it is not finite, which is a warning.
     """
     model = cell.build_model(_double(task)).double().to(cell.device)
     phases = [phase for phase, *_ in distinct_phases(model, cell.budget)]
     errors = [_phase_error(cell, _double(task), model, phase) for phase in phases]
     largest = max((error for error in errors if error is not None), default=None)
     if largest is not None and not math.isfinite(largest):
-        warnings.warn(f"the error of the gradient is {largest}", RuntimeWarning, stacklevel=2)
+        warnings.warn(
+            f"gradient_error: received {largest}; must be finite, and is left out",
+            RuntimeWarning,
+            stacklevel=2,
+        )
         return None
     return largest
 
@@ -64,8 +69,8 @@ def _phase_error(cell: Cell, task: Task, model: Model, phase: Phase) -> float | 
             torch.manual_seed(cell.seeds.integer("gradient error"))
             return probe.loss(batch)
 
-        found = torch.autograd.grad(loss(), parameters, materialize_grads=True)
-        gradient = torch.cat([part.flatten() for part in found])
+        parts = torch.autograd.grad(loss(), parameters, materialize_grads=True)
+        gradient = torch.cat([part.flatten() for part in parts])
         drawn = torch.Generator().manual_seed(cell.seeds.integer("directions"))
         shape = (_DIRECTIONS, len(gradient))
         random = torch.randn(shape, generator=drawn, dtype=torch.float64).to(gradient.device)
@@ -78,7 +83,7 @@ def _phase_error(cell: Cell, task: Task, model: Model, phase: Phase) -> float | 
 def _error(
     loss: Callable[[], Tensor], parameters: list[torch.nn.Parameter], gradient: Tensor, unit: Tensor
 ) -> float:
-    """Return the relative error of a gradient in a direction."""
+    """Relative error of a gradient in a direction."""
     start = torch.nn.utils.parameters_to_vector(parameters).clone()
     step = _RELATIVE_STEP * float(start.norm())
     values = []

@@ -1,10 +1,9 @@
-"""A phase of training as a cell makes it, to be measured beforehand or again."""
+"""A phase of training as a cell makes it, for measurements on new models."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from lapbench.datasets.base.task import Split, Task
@@ -21,11 +20,10 @@ class Probe:
     """A phase of training that has begun.
 
     Attributes:
-        steps: of an epoch, in full batches: a smaller last one is a part of a step.
+        steps: steps of an epoch; a smaller last batch counts in proportion.
         make_batch: makes the first batch of an epoch, a full one.
         step: trains on a batch as in the last epoch, with terms and the attack of training.
-        loss: that of a step, without the attack.
-        optimizer: of the phase.
+        loss: loss of a step, without the attack.
 
     """
 
@@ -33,14 +31,10 @@ class Probe:
     make_batch: Callable[[], Split]
     step: Callable[[Split], float]
     loss: Callable[[Split], Tensor]
-    optimizer: torch.optim.Optimizer
 
 
 def distinct_phases(model: Model, budget: Budget) -> list[list[Phase]]:
-    """Return the phases that have epochs, those of one name together.
-
-    They differ in their rate and epochs alone, so that a step of one stands for all.
-    """
+    """Phases that have epochs, grouped by name; a step of one stands for its group."""
     phases: dict[str, list[Phase]] = {}
     for phase in phases_of(model, budget):
         phases.setdefault(phase.name, []).append(phase)
@@ -65,4 +59,4 @@ def probe_phase(cell: Cell, task: Task, model: Model, phase: Phase) -> Iterator[
     first, last = batches[0](), batches[-1]()
     steps = len(batches) - 1 + len(last) / len(first)
     with only_trainable(model, phase):
-        yield Probe(steps, batches[0], step, loss, optimizer)
+        yield Probe(steps, batches[0], step, loss)

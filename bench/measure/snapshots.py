@@ -18,7 +18,7 @@ _SMOOTHNESS_BATCH = 100
 def label_smoothness(
     model: Model, train: Split, power: Power, nodes_only: bool
 ) -> np.ndarray[Any, Any]:
-    """Return label smoothness (batches, layers) on full batches of known samples, or on all."""
+    """Label smoothness (batches, layers) on full batches of known samples, or on all nodes."""
     model.eval()
     if nodes_only:
         return smoothness_by_depth(model, train.x, train.y, power)[None].cpu().numpy()
@@ -32,7 +32,7 @@ def label_smoothness(
 
 @torch.no_grad()
 def snapshot(model: Model, task: Task, epoch: Epoch) -> dict[str, np.ndarray[Any, Any]]:
-    """Return the features of the training samples after an epoch, and the method's own arrays."""
+    """Features of the training samples after an epoch, and the method's own arrays."""
     model.eval()
     features = model.features(task.train.x).cpu().numpy()
     own = {

@@ -30,12 +30,16 @@ _FINE = 1e-5  # seconds; the processor time of Windows comes in parts of 16 ms
 
 @validated
 class Timing:
-    """Seconds of training in all (validation included), of steps, of stages, and of attacks.
+    """Times of a record in seconds, and the bytes that a step saves.
 
-    Phases and steps are those of ``StepClock``, a name and two times for every pair of steps, none
-    where nothing was trained; ``epochs`` counts those of each phase. Stages are those of
-    ``time_stages`` over ``training_samples``, beside a pass of softmax over them. The bytes of a
-    step are those of ``step_memory``, None where they were not measured.
+    Attributes:
+        training_seconds: all of training, with validation.
+        phases, step_seconds, softmax_step_seconds, epochs: of :class:`StepClock`.
+        stages: of :func:`time_stages`, over ``training_samples``.
+        softmax_pass_seconds: a pass of softmax over the same samples.
+        attacks: by attack.
+        saved_bytes, softmax_saved_bytes: of :func:`lapbench.measure.memory.saved_bytes`.
+
     """
 
     training_seconds: float
@@ -47,28 +51,28 @@ class Timing:
     softmax_pass_seconds: list[float] = field(default_factory=list)
     training_samples: int = 0
     attacks: dict[str, float] = field(default_factory=dict)
-    step_bytes: int | None = None
-    softmax_step_bytes: int | None = None
+    saved_bytes: int | None = None
+    softmax_saved_bytes: int | None = None
 
 
 class StepClock:
     """Times training steps where they happen, each in turn with a step of softmax.
 
-    The cost of a step may change while a model learns, so up to three steps of every epoch are
-    timed, those after the first; where an epoch has one step, that one, but for the first of such
-    epochs. All have as many samples as the first of their epoch. Right after each comes a step of
-    softmax on so many, with the cell's backbone and a learning rate that leaves it as it is; a busy
-    machine slows both.
+    The first step of an epoch warms up, and up to three later ones are timed, as the cost may
+    change while a model learns. Where epochs have one step, the first such epoch warms up. All
+    timed steps have as many samples as the first of their epoch. Right after each comes a step of
+    softmax on as many samples, with the same backbone and a learning rate that does not change it;
+    a busy machine slows both.
 
-    Times are of the processor with one thread on a CPU, so that other processes do not count, and
-    of the clock on the wall otherwise. Garbage collection waits, and a GPU has finished.
+    With one thread on a CPU, processor time is measured, so that other processes do not count;
+    otherwise wall-clock time. Garbage collection waits, and a GPU has finished.
 
     Attributes:
         phases: name of the phase of each pair.
-        step_seconds: of each timed step.
-        softmax_step_seconds: of the step of softmax after it.
-        epochs: of each phase.
-        cold: whether the last pair had none before it in its epoch.
+        step_seconds: seconds of each timed step.
+        softmax_step_seconds: seconds of the step of softmax after it.
+        epochs: number of epochs of each phase.
+        cold: whether the last pair was the first step of its epoch.
 
     """
 
@@ -108,7 +112,7 @@ class StepClock:
         return loss
 
     def end_epoch(self, phase: str) -> None:
-        """Close an epoch; its first pair warmed up, if there are others, here or in the next."""
+        """Close an epoch, and drop its first pair if there are others, here or in the next."""
         warm = self._epoch[1:] or self._epoch
         if self.epochs[phase] == 1 and self.phases[-1] == phase and self.cold:
             del self.phases[-1], self.step_seconds[-1], self.softmax_step_seconds[-1]
@@ -133,7 +137,7 @@ class StepClock:
 
 
 def step_clock(device: str, threads: int) -> Callable[[], float]:
-    """Return what tells the time of a step in seconds; see :class:`StepClock`."""
+    """Clock of a step in seconds; see :class:`StepClock`."""
     if device != "cpu":
         return lambda: _wall_clock(device)
     fine = time.get_clock_info("process_time").resolution < _FINE
@@ -142,7 +146,7 @@ def step_clock(device: str, threads: int) -> Callable[[], float]:
 
 @dataclass(frozen=True, eq=False)
 class StageTimes:
-    """Seconds of each stage and of the reference in each repeat, and what stages returned."""
+    """Seconds of each stage and of the reference, by repeat, and numbers that stages returned."""
 
     seconds: dict[str, list[float]]
     reference: list[float]
@@ -154,9 +158,8 @@ def time_stages(
 ) -> StageTimes:
     """Time each stage of a pass over the training samples, and before each pass a reference.
 
-    Three repeats, after one that warms the caches below 5,000 samples; one alone above 15,000. On
-    a CPU it is processor time, of all threads together, so that a busy machine matters less; on a
-    GPU it is wall-clock time.
+    There are three repeats, and one above 15,000 samples; below 5,000 samples one more warms up.
+    On a CPU it is the processor time of all threads, on a GPU wall-clock time.
     """
     samples = len(task.train)
     repeats = _REPEATS if samples <= _REPEATED_UP_TO else 1
@@ -186,7 +189,7 @@ def _stage_seconds(stage: Callable[[], T], device: str) -> tuple[float, T]:
 
 
 def softmax_pass(cell: Cell, task: Task) -> Callable[[], None]:
-    """Return a forward and backward pass of softmax over the training samples, for comparison."""
+    """Forward and backward pass of softmax over the training samples, for comparison."""
     model = cell.with_softmax().build_model(task).to(cell.device).train()
     return lambda: model.loss(task.train.x, task.train.y).backward()
 

@@ -1,4 +1,4 @@
-"""The log of a training: curves, times, warnings and arrays, which a checkpoint keeps."""
+"""The log of a training: curves, times, warnings and arrays. A checkpoint keeps it."""
 
 import math
 import warnings
@@ -20,15 +20,15 @@ _CLOCK = ("phases", "step_seconds", "softmax_step_seconds")
 
 @dataclass(eq=False)
 class TrainingLog:
-    """What is seen of a training, and survives an interruption with its checkpoint.
+    """Numbers of a training, which survive an interruption.
 
     Attributes:
-        curves: of the record, a number for each epoch.
-        caught: warnings, to which more are added.
-        clock: of the steps.
+        curves: one number for each epoch, by name.
+        caught: warnings so far; more are added.
+        clock: times the steps.
         arrays: snapshots.
-        first_step: loss of the first step of all, and how far it moves θ. Rounding, which differs
-            from processor to processor, has not grown yet there.
+        first_step: loss of the first step, and how far it moves θ. Rounding, which differs between
+            processors, has not grown yet.
         seconds: spent on training.
 
     """
@@ -52,13 +52,13 @@ class TrainingLog:
         return loss
 
     def append(self, epoch: Epoch) -> None:
-        """Add an epoch's numbers; a curve that has none for an epoch has None there."""
+        """Add the numbers of an epoch; a curve without one has None there."""
         for name in dict.fromkeys([*self.curves, *epoch.curves]):
             curve = self.curves.setdefault(name, [None] * (epoch.number - 1))
             curve.append(epoch.curves.get(name))
 
     def state(self) -> State:
-        """Return all this for a checkpoint."""
+        """State for a checkpoint."""
         arrays = {name: torch.from_numpy(array) for name, array in self.arrays.items()}
         return {
             "curves": self.curves,

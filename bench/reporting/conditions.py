@@ -38,10 +38,8 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
         f"Evaluated on the {'; '.join(evaluations)}. Step: a training step over a "
         "natural step of softmax on as many samples, taken right after it in the same process; "
         "median over up to three steps of each epoch of a phase, mean over the phases by epochs.",
-        "Memory: the most that a training step holds above what was held before it, in 10⁶ bytes, "
-        "gradients included, parameters and the state of the optimiser not; of the phase that "
-        "needs the most, on a full batch. On a CPU it is known to about 1 MB; it needs Linux with "
-        "glibc.",
+        "Saved: what a training step on a full batch saves for its backward pass, in 10⁶ bytes; "
+        "parameters and the batch do not count. Of several phases, the one that saves most.",
         "Bold: the best mean accuracy and all that is not significantly worse (paired t over the "
         "common repetitions, at least five, with Holm's correction, at 5 %).",
         f"From: {'; '.join(origins) or 'no record yet'}.",

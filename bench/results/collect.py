@@ -48,9 +48,8 @@ def load_records(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
     not lost. A name is followed by those of its parameters that differ within the plan. The time of
     a stage is the metric ``"stage: …"`` in seconds, the median over the repeats; its count are the
     training samples; ``"stage_ratio: …"`` is the median of its ratios to a pass of softmax. The
-    seconds of an attack are the metric ``attack_seconds``. The memory of a step is
-    ``step_megabytes``, in 10⁶ bytes, and ``memory_ratio`` over that of softmax, where this is a
-    megabyte or more.
+    seconds of an attack are the metric ``attack_seconds``. ``saved_megabytes`` is what a step saves
+    for its backward pass, in 10⁶ bytes; ``saved_ratio`` is that over softmax.
 
     Raises:
         RecordError: if a folder has no plan, or folders contradict each other; see :func:`collect`.

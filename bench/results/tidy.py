@@ -42,7 +42,6 @@ FLAG_COLUMNS = [
     "verdict",
     "evidence",
 ]
-_COMPARABLE_FROM = 10**6
 _UNATTACKED = {"attack": "", "norm": "", "parameter": "", "level": 0.0, "steps": 0}
 
 
@@ -131,9 +130,9 @@ def _typical(timing: Timing) -> Iterable[tuple[str, float]]:
 
 
 def _memory(timing: Timing) -> Iterable[tuple[str, float]]:
-    """Yield the memory of a step, and over that of softmax where this is known well enough."""
-    own, softmax = timing.step_bytes, timing.softmax_step_bytes
+    """Yield the bytes that a step saves for its backward pass, and over those of softmax."""
+    own, softmax = timing.saved_bytes, timing.softmax_saved_bytes
     if own is not None:
-        yield "step_megabytes", own / 1e6
-    if own is not None and softmax is not None and softmax >= _COMPARABLE_FROM:
-        yield "memory_ratio", own / softmax
+        yield "saved_megabytes", own / 1e6
+        if softmax:
+            yield "saved_ratio", own / softmax

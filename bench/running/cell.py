@@ -12,7 +12,6 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from lapbench.errors import NotApplicableError
-from lapbench.measure.memory import keep_freed_memory
 from lapbench.methods.graph import NonFiniteError
 from lapbench.results.checkpoint import Checkpoints
 from lapbench.results.claims import claim
@@ -116,7 +115,6 @@ _NO_MEMORY = ("allocate memory", "Failed to allocate", "can't start new thread")
 @contextmanager
 def reproducible(cell: Cell) -> Iterator[None]:
     """Set threads and deterministic algorithms for a cell; restore them and torch's generator."""
-    keep_freed_memory()
     if cell.device != "cpu":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()

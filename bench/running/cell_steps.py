@@ -13,7 +13,7 @@ import numpy as np
 from lapbench.attacks.base.ball import deviation
 from lapbench.datasets.base.task import Task
 from lapbench.measure.gradient_error import gradient_error
-from lapbench.measure.memory import step_memory
+from lapbench.measure.memory import saved_bytes
 from lapbench.measure.snapshots import label_smoothness, snapshot
 from lapbench.measure.timing import StageTimes, StepClock, Timing, softmax_pass, time_stages
 from lapbench.measure.training_log import TrainingLog
@@ -138,7 +138,7 @@ def _measure(cell: Cell, task: Task, model: Model) -> list[Metric]:
 def _timing(
     cell: Cell, task: Task, log: TrainingLog, stages: StageTimes, attacks: dict[str, float]
 ) -> Timing:
-    step_bytes, softmax_step_bytes = step_memory(cell, task)
+    own_bytes, softmax_bytes = saved_bytes(cell, task)
     return Timing(
         log.seconds,
         log.clock.phases,
@@ -149,8 +149,8 @@ def _timing(
         softmax_pass_seconds=stages.reference,
         training_samples=len(task.train),
         attacks=attacks,
-        step_bytes=step_bytes,
-        softmax_step_bytes=softmax_step_bytes,
+        saved_bytes=own_bytes,
+        softmax_saved_bytes=softmax_bytes,
     )
 
 

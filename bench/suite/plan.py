@@ -7,7 +7,7 @@ from pydantic.dataclasses import dataclass
 
 from lapbench.suite.cells import Cell
 
-SCHEMA = 3
+SCHEMA = 4
 """Of plans and records: raised when an earlier lapbench could not read them."""
 
 PLAN_FILE = "plan.json"

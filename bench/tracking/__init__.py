@@ -1,4 +1,1 @@
-"""Results beside those of a baseline, and of past commits.
-
-It knows records as tidy frames; nothing is trained here.
-"""
+"""Two results folders compared, and many drawn in the order of time; nothing is trained here."""

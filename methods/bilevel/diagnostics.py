@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Callable
 from typing import Any
-from weakref import WeakSet
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from scipy.sparse import coo_array, diags_array
 from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
+from lapbench.methods.base.saved_tensors import count_saved_bytes
 from lapbench.methods.bilevel.hops import hops
 from lapbench.methods.bilevel.learned_graph import undirected_weights
 from lapbench.methods.graph.sparse import EdgePattern
@@ -18,19 +18,12 @@ from lapbench.methods.graph.sparse import EdgePattern
 _LARGEST = 5_000
 
 
-class _Kept:
-    """A tensor that the backward pass needs, for as long as it does."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        self.tensor = tensor
-
-
 def compare_with_implicit(
     find: Callable[[Callable[[], None]], Tensor], exact: Callable[[], Tensor] | None, kind: str
 ) -> dict[str, float]:
     """Return the memory of a hypergradient, and how it differs from the implicit one.
 
-    ``hypergradient_megabytes`` are the tensors kept for the backward pass. Relative error and
+    ``hypergradient_megabytes`` are the tensors saved for the backward pass. Relative error and
     cosine are those of the whole vector, where there is an implicit one that is not 0: for eq. 1.
 
     Args:
@@ -42,19 +35,12 @@ def compare_with_implicit(
         RuntimeWarning: if the hypergradient is not finite; there is then no error and no cosine.
 
     """
-    kept: WeakSet[_Kept] = WeakSet()
     numbers = {}
+    with count_saved_bytes() as saved:
 
-    def keep(tensor: Tensor) -> _Kept:
-        kept.add(held := _Kept(tensor))
-        return held
+        def count() -> None:
+            numbers["hypergradient_megabytes"] = saved.now / 1e6
 
-    def count() -> None:
-        storages = (held.tensor.untyped_storage() for held in kept)
-        sizes = {storage.data_ptr(): storage.nbytes() for storage in storages}
-        numbers["hypergradient_megabytes"] = sum(sizes.values()) / 1e6
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda held: held.tensor):
         found = find(count)
     if exact is None:
         return numbers

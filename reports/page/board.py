@@ -29,7 +29,7 @@ _ORDER = (
     "noise",
     "failed checks",
     "step / softmax",
-    "memory",
+    "saved",
     "cells",
 )
 """How the names of the first columns begin."""

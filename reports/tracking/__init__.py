@@ -1,4 +1,4 @@
-"""Numbers of two runs compared, and of many drawn.
+"""Two runs compared number by number, and many runs drawn in the order of time.
 
-It knows tidy frames.
+Works on tidy frames of records, and knows no files.
 """

@@ -1,7 +1,7 @@
-"""The numbers of two runs of a suite compared, so that a regression has a name."""
+"""Verdicts on the numbers of two runs; cells are compared in ``cells``."""
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,14 @@ from lapbench.reports.statistics.tests import FEWEST_SEEDS, LEVEL, describe_p, i
 from lapbench.reports.tracking.kinds import KINDS, Kind, kind_name, stage_name
 
 ROW = ["task", "backbone", "training", "method"]
-SERIES = ["metric", "attack", "norm", "parameter", "level"]
+SERIES = [*ROW, "metric", "attack", "norm", "parameter", "level"]
 NUMBERS = ["repetitions", "baseline", "new", "change", "ci_low", "ci_high", "p"]
-COLUMNS = [*ROW, *SERIES, *NUMBERS, "verdict", "why"]
+COLUMNS = [*SERIES, *NUMBERS, "verdict", "why"]
 BETTER, SAME, WORSE, CHANGED = "better", "same", "worse", "changed"
 UNDECIDED = "not enough samples"
 FAILING = (WORSE, CHANGED)
-FEWEST_RANKED = 4
-_OPEN = "open"
+_NEEDED = {"paired": FEWEST_SEEDS, "ranks": 4}
+"""Fewest repetitions with which a test can be significant."""
 
 
 def compare_numbers(
@@ -29,194 +29,140 @@ def compare_numbers(
     kinds: Mapping[str, Kind] = KINDS,
     unpaired: Collection[str] = (),
 ) -> pd.DataFrame:
-    """Return a line for every number of the baseline that can be compared.
+    """One line for every number of the baseline that can be compared.
 
-    Columns: ``task, backbone, training, method`` and ``metric, attack, norm, parameter, level``;
-    ``repetitions`` in common; ``baseline, new`` (means, or medians) and ``change``, their
-    difference, but of times their factor; ``ci_low, ci_high``, its 95 % interval, and ``p``,
-    where there are such, the interval for itself and p after correction; ``verdict`` and ``why``.
+    Columns: ``task, backbone, training, method``; ``metric, attack, norm, parameter, level``;
+    ``repetitions`` in common; ``baseline, new``, of a metric that is compared by repetition those
+    that changed most; ``change``, their difference or factor; ``ci_low, ci_high``, its 95 %
+    interval, and ``p`` after correction, where there are such; ``verdict`` and ``why``.
 
-    * Paired metrics are worse where the two-sided paired t test says p < 0.05 and the mean change
-      is beyond the margin. A change beyond the margin without such a p, and fewer than five
-      repetitions that are not all equal, are not enough samples. The p-values are multiplied by the
-      number of rows with a paired number that is not identical: on the same kind of machine these
-      are the rows whose code changed, often one; on another one rounding moves most rows, and each
-      could seem worse by chance. Numbers of one row are too much alike to be counted apart.
-    * Metrics without a test are worse beyond the margin, those without a direction changed, of
-      one repetition or of the medians.
-    * Ratios of times are worse beyond the factor 1 + share where p < 0.05 and there are four
-      repetitions, the fewest with which that is possible. Beyond it without such a p they are not
-      enough samples. These p-values are not corrected: the factor keeps chance out, and the
-      smallest p of five repetitions, 0.008, would not outlive it.
-
-    A number that is no longer measured, though its repetitions are finished, is changed; one that
-    is no longer finite is worse.
+    * Beyond the margin a number is worse, better, or changed if it has no direction. Where a test
+      is made, p < 0.05 is needed too; else it is not enough samples. So are paired numbers that
+      moved in fewer than five repetitions.
+    * p of paired tests is multiplied by the number of rows with a paired number that moved. On the
+      same kind of machine these are the rows whose code changed. On another one rounding moves most
+      rows, and some exceed a margin by chance. Numbers of one row are too much alike to be counted
+      apart. p of rank tests is not corrected: their factor excludes chance.
+    * A number that finished cells no longer have is changed; one that is not finite is worse.
 
     Args:
         baseline: the tidy frame of ``lapbench.load_records``.
-        results: the same of the other run, with the same names of rows.
-        kinds: by the name of the metric; others are not compared.
-        unpaired: tasks whose repetitions are not on the same samples, so that what is compared by
-            repetition is left out.
+        results: that of the other run, with the same names of rows.
+        kinds: by metric; others are not compared.
+        unpaired: tasks whose repetitions have other samples; their paired metrics, and those of
+            each repetition, are left out.
 
     """
-    finished = _finished(baseline).intersection(_finished(results))
-    old, new = (_numbers(frame, finished, kinds) for frame in (baseline, results))
-    found = {names: _by_repetition(group) for names, group in new.groupby([*ROW, *SERIES])}
     lines = []
-    for names, group in old.groupby([*ROW, *SERIES], sort=False):
-        about = dict(zip([*ROW, *SERIES], names, strict=True))
+    for names, pair in _pairs(baseline, results, kinds).groupby(SERIES, sort=False):
+        about = dict(zip(SERIES, names, strict=True))
         kind = kinds[kind_name(about["metric"])]
-        if about["task"] in unpaired and kind.test in ("paired", "each"):
-            continue
-        before = _by_repetition(group)
-        known = before[np.isfinite(before)]
-        if len(known):
-            own = found.get(names, before.iloc[:0])
-            own = own[own.index.isin(known.index)]
-            lines.append({**about, **_line(kind, about["metric"], known, own)})
-    _judge_paired(lines, kinds)
-    table = as_table(lines)
-    return table.assign(why=list(_with_iterations(table)))
+        if about["task"] not in unpaired or kind.test not in ("paired", "each"):
+            lines.append({**about, "kind": kind, **_measure(kind, pair)})
+    tested = [line for line in lines if line["kind"].test == "paired" and "p" in line]
+    moved = len({tuple(line[name] for name in ROW) for line in tested})
+    for line in tested:
+        line["p"] = min(1.0, moved * line["p"])
+        line["corrected"] = f" after correction for {moved} rows that moved" if moved > 1 else ""
+    return as_table([_judge(line["kind"], line) | line for line in lines])
 
 
 def as_table(lines: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Return lines as a table in the columns of :func:`compare_numbers`, numbers as such."""
+    """Lines as a table with the columns of :func:`compare_numbers`."""
     table = pd.DataFrame(lines, columns=COLUMNS)
     return table.astype({**dict.fromkeys(NUMBERS, float), "repetitions": int})
 
 
-def _finished(frame: pd.DataFrame) -> pd.MultiIndex:
-    """Return rows and repetitions with a result."""
-    return pd.MultiIndex.from_frame(frame.loc[frame["status"] == "ok", [*ROW, "repetition"]])
+def _pairs(baseline: pd.DataFrame, results: pd.DataFrame, kinds: Collection[str]) -> pd.DataFrame:
+    """Finite numbers of the baseline from cells finished in both runs, each beside its partner."""
+    cell = [*ROW, "repetition"]
+    finished = [frame.loc[frame["status"] == "ok", cell] for frame in (baseline, results)]
+    common = finished[0].drop_duplicates().merge(finished[1].drop_duplicates())
+    keys = [*SERIES, "repetition"]
+    old, new = (
+        compared(frame.merge(common), kinds).drop_duplicates(keys, keep="last")
+        for frame in (baseline, results)
+    )
+    finite = old[np.isfinite(old["value"])]
+    return finite[[*keys, "value"]].merge(
+        new[[*keys, "value"]], "left", keys, suffixes=("_old", "_new"), indicator="partner"
+    )
 
 
-def _numbers(frame: pd.DataFrame, finished: pd.MultiIndex, kinds: Collection[str]) -> pd.DataFrame:
-    """Return what is compared of finished cells; of an attack, what its last step left."""
+def compared(frame: pd.DataFrame, kinds: Collection[str], *by: str) -> pd.DataFrame:
+    """Numbers that are compared, as floats; of an attack those after its last step.
+
+    Args:
+        frame: tidy, and with columns ``by`` that tell runs apart.
+        kinds: metrics, without their stages.
+        by: names of these columns.
+
+    """
     kind = frame["metric"].map(kind_name, na_action="ignore")
-    known = kind.isin(kinds) & (frame["attack"] != CLEAN)
-    common = pd.MultiIndex.from_frame(frame[[*ROW, "repetition"]]).isin(finished)
-    chosen = frame[known & common]
-    return chosen[chosen["steps"] == chosen.groupby([*ROW, *SERIES])["steps"].transform("max")]
+    chosen = frame[kind.isin(kinds) & (frame["attack"] != CLEAN)].astype({"value": float})
+    last = chosen.groupby([*by, *SERIES])["steps"].transform("max")
+    return chosen[chosen["steps"] == last]
 
 
-def _by_repetition(group: pd.DataFrame) -> pd.Series:
-    once = group.drop_duplicates("repetition", keep="last")
-    return once.set_index("repetition")["value"].astype(float).sort_index()
-
-
-def _line(kind: Kind, metric: str, old: pd.Series, new: pd.Series) -> dict[str, Any]:
-    """Return what a line says, from finite old numbers and those new ones that there are."""
-    known = new[np.isfinite(new)]
-    if not len(new):
-        return _says(old, new, CHANGED, "it is not measured any more")
-    if len(known) < len(new):
-        lost = f"{len(new) - len(known)} of {len(new)} repetitions have no finite number any more"
-        return _says(old, known, WORSE if kind.better else CHANGED, lost)
+def _measure(kind: Kind, pair: pd.DataFrame) -> dict[str, Any]:
+    """Numbers of a line, with p before correction; the verdict too where nothing is to judge."""
+    both = pair[pair["partner"] == "both"].set_index("repetition").sort_index()
+    old, new = both["value_old"], both["value_new"]
+    finite, change = new[np.isfinite(new)], new - old
+    if len(finite) < max(len(new), 1):
+        why = f"{len(new) - len(finite)} of {len(new)} repetitions are not finite any more"
+        verdict = WORSE if kind.better and len(new) else CHANGED
+        numbers = _numbers(pair["value_old"].mean(), finite.mean(), len(finite))
+        return {**numbers, "verdict": verdict, "why": why if len(new) else "not measured any more"}
     if kind.test == "paired":
-        return _paired(old.loc[new.index], new)
-    compare = {"each": _each, "median": _median, "ranks": _ranked}[kind.test]
-    line = compare(kind, old.loc[new.index], new)
-    if line["verdict"] in FAILING and kind.why:
-        meaning = kind.why.format(stage=stage_name(metric), factor=f"{line['change']:.2g}")
-        line["why"] = ", ".join(filter(None, [meaning, line["why"]]))
+        line = _numbers(old.mean(), new.mean(), len(new))
+        if not change.any():
+            return {**line, "verdict": SAME, "why": "identical"}
+        limits = interval(list(change))
+        line |= {"ci_low": limits.low, "ci_high": limits.high}
+        return line | ({"p": paired_p(change)} if len(new) >= _NEEDED["paired"] else {})
+    if kind.test == "each":
+        most = _largest_change(kind, old, change)
+        return _numbers(old[most], new[most], len(new))
+    line = _numbers(old.median(), new.median(), len(new))
+    if kind.test == "ranks":
+        before, after = line["baseline"], line["new"]
+        line["change"] = after / before if before else math.inf if after else 1.0
+        if len(new) >= _NEEDED["ranks"]:
+            line["p"] = float(stats.mannwhitneyu(old, new, method="exact").pvalue)
     return line
 
 
-def _says(old: pd.Series, new: pd.Series, verdict: str, why: str = "") -> dict[str, Any]:
-    """Return a line with the means of both sides and their difference."""
-    before, after = (float(own.mean()) if len(own) else math.nan for own in (old, new))
-    numbers = {"repetitions": len(new), "baseline": before, "new": after, "change": after - before}
-    return {**numbers, "verdict": verdict, "why": why}
-
-
-def _paired(old: pd.Series, new: pd.Series) -> dict[str, Any]:
-    change = new - old
-    if not change.any():
-        return _says(old, new, SAME, "identical")
-    found = interval(list(change))
-    limits = {"ci_low": found.low, "ci_high": found.high}
-    if len(change) < FEWEST_SEEDS:
-        return _says(old, new, UNDECIDED, _too_few(len(change), FEWEST_SEEDS)) | limits
-    return _says(old, new, _OPEN) | limits | {"p": paired_p(change)}
-
-
-def _judge_paired(lines: Sequence[dict[str, Any]], kinds: Mapping[str, Kind]) -> None:
-    """Correct the p-values of open lines for the number of their rows, and give verdicts."""
-    tested = [line for line in lines if line["verdict"] == _OPEN]
-    rows = len({tuple(line[name] for name in ROW) for line in tested})
-    correction = f" after correction for {rows} rows that moved" if rows > 1 else ""
-    for line in tested:
-        kind = kinds[kind_name(line["metric"])]
-        p = min(1.0, rows * line["p"])
-        verdict, why = SAME, describe_p(p)
-        if kind.exceeds(line["change"], line["baseline"]):
-            verdict, why = _tested(_direction(kind, line["change"]), p)
-        line |= {"p": p, "verdict": verdict, "why": why + correction}
-
-
-def _each(kind: Kind, old: pd.Series, new: pd.Series) -> dict[str, Any]:
-    """Return what the repetition that changed most says, one for the worse before all others."""
-    change = new - old
-    beyond = [i for i in change.index if kind.exceeds(float(change[i]), float(old[i]))]
-    if not beyond:
-        return _says(old, new, SAME)
-    worse = [i for i in beyond if _direction(kind, float(change[i])) != BETTER]
-    most = max(worse or beyond, key=lambda i: abs(float(change[i])))
-    where = f"in {len(worse or beyond)} of {len(new)} repetitions; here that which changed most"
-    numbers = {"baseline": float(old[most]), "new": float(new[most]), "change": float(change[most])}
-    return _says(old, new, _direction(kind, float(change[most])), where) | numbers
-
-
-def _median(kind: Kind, old: pd.Series, new: pd.Series) -> dict[str, Any]:
-    before, after = float(old.median()), float(new.median())
+def _numbers(before: float, after: float, repetitions: int) -> dict[str, Any]:
     numbers = {"baseline": before, "new": after, "change": after - before}
-    exceeds = kind.exceeds(after - before, before)
-    verdict = _direction(kind, after - before) if exceeds else SAME
-    return _says(old, new, verdict) | numbers
+    return {**numbers, "repetitions": repetitions}
 
 
-def _ranked(kind: Kind, old: pd.Series, new: pd.Series) -> dict[str, Any]:
-    before, after = float(old.median()), float(new.median())
-    factor = after / before if before else math.inf if after else 1.0
-    numbers = {"baseline": before, "new": after, "change": factor}
-    enough = len(new) >= FEWEST_RANKED
-    if enough:
-        numbers["p"] = float(stats.mannwhitneyu(old, new, method="exact").pvalue)
-    if not kind.exceeds(factor, before):
-        return _says(old, new, SAME) | numbers
-    direction = _direction(kind, factor - 1)
-    few = f"may be {direction}, {_too_few(len(new), FEWEST_RANKED)}"
-    verdict, why = _tested(direction, numbers["p"]) if enough else (UNDECIDED, few)
-    return _says(old, new, verdict, why) | numbers
+def _largest_change(kind: Kind, old: pd.Series, change: pd.Series) -> int:
+    """Repetition that changed most, of those beyond the margin, and for the worse, if any are."""
+    beyond = pd.Series(map(kind.exceeds, change, old), change.index)
+    for which in (beyond & (change * kind.better <= 0), beyond):
+        if which.any():
+            return int(change[which].abs().idxmax())
+    return int(change.abs().idxmax())
 
 
-def _too_few(repetitions: int, needed: int) -> str:
-    return f"{repetitions} in common where a test needs {needed} repetitions"
-
-
-def _tested(direction: str, p: float) -> tuple[str, str]:
-    """Return the verdict on a change beyond the margin, and its reason."""
-    if p < LEVEL:
-        return direction, describe_p(p)
-    return UNDECIDED, f"may be {direction}, {describe_p(p)}"
-
-
-def _direction(kind: Kind, change: float) -> str:
-    if not kind.better:
-        return CHANGED
-    return BETTER if change * kind.better > 0 else WORSE
-
-
-def _with_iterations(table: pd.DataFrame) -> Iterator[str]:
-    """Yield the reason of each line; that of a slower solve with what became of its iterations."""
-    solves = table[table["metric"] == "solve_iterations"]
-    iterations = {tuple(line[ROW]): line for _, line in solves.iterrows()}
-    for _, line in table.iterrows():
-        own = iterations.get(tuple(line[ROW]))
-        if own is None or stage_name(line["metric"]) != "solve" or line["verdict"] != WORSE:
-            yield line["why"]
-        elif own["baseline"] == own["new"]:
-            yield f"{line['why']}; iterations unchanged"
-        else:
-            yield f"{line['why']}; iterations {own['baseline']:g} → {own['new']:g}"
+def _judge(kind: Kind, line: Mapping[str, Any]) -> dict[str, str]:
+    """Verdict on the numbers of a line, and its reason."""
+    needed, p = _NEEDED.get(kind.test, 0), line.get("p")
+    exceeds = kind.exceeds(line["change"], line["baseline"])
+    gain = kind.better * (line["new"] - line["baseline"])
+    direction = BETTER if gain > 0 else WORSE if kind.better else CHANGED
+    verdict, why = direction if exceeds else SAME, ""
+    if p is not None:
+        why = describe_p(p) + line.get("corrected", "")
+    elif needed and (exceeds or kind.test == "paired"):
+        why = f"{line['repetitions']} repetitions in common; a test needs {needed}"
+        verdict = UNDECIDED
+    if exceeds and needed and not (p is not None and p < LEVEL):
+        return {"verdict": UNDECIDED, "why": f"may be {direction}, {why}"}
+    if verdict in FAILING:
+        factor = f"{line['change']:.2g}"
+        meaning = kind.why.format(stage=stage_name(line["metric"]), factor=factor)
+        why = ", ".join(filter(None, [meaning, why]))
+    return {"verdict": verdict, "why": why}

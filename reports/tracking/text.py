@@ -1,4 +1,4 @@
-"""A comparison of two runs as tables and sentences."""
+"""A comparison of two runs as a table of texts and as sentences."""
 
 import math
 from collections.abc import Iterable
@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lapbench.reports.figures.base.under_attack import describe_level
+from lapbench.reports.figures.robustness import NORMS
 from lapbench.reports.tracking.kinds import KINDS, kind_name
 from lapbench.reports.tracking.regression import (
     BETTER,
@@ -18,28 +20,21 @@ from lapbench.reports.tracking.regression import (
     WORSE,
 )
 
-ABSOLUTE = (
-    "Not compared: step_seconds, training_seconds, attack_seconds and the seconds of stages. "
-    "Absolute times mean nothing across machines; step_ratio and stage_ratio are over softmax in "
-    "the same process."
-)
 _ORDER = [WORSE, CHANGED, UNDECIDED, BETTER, SAME]
 _SHOWN = 5
-_SYMBOLS = {"epsilon": "ε", "snr": "SNR"}
 
 
 def worst_first(lines: pd.DataFrame) -> pd.DataFrame:
-    """Return the lines by verdict (worse, changed, undecided, better, same), then by row."""
+    """Lines by verdict (worse, changed, not enough samples, better, same), then by row."""
     rows = lines.groupby(ROW, sort=False).ngroup()
     return lines.iloc[np.lexsort((rows, lines["verdict"].map(_ORDER.index)))]
 
 
 def readable_lines(lines: pd.DataFrame) -> pd.DataFrame:
-    """Return the lines of a comparison as a table of texts."""
+    """Lines of a comparison as texts; shares are in per cent, ratios of times are factors."""
     rows = [
         {
-            **{name: one_line(getattr(line, name)) for name in ROW},
-            "metric": _describe_metric(line),
+            "row": describe_row([getattr(line, name) for name in ROW]),
             **_numbers(line),
             "repetitions": str(line.repetitions) if line.repetitions else "–",
             "verdict": line.verdict,
@@ -50,64 +45,40 @@ def readable_lines(lines: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _describe_metric(line: Any) -> str:
-    norm = " l2" if line.norm == "l2" else ""
-    attack = f", {line.attack}{norm}" if line.attack else ""
-    symbol = _SYMBOLS.get(line.parameter, line.parameter)
-    return one_line(f"{line.metric}{attack}" + (f", {symbol} = {line.level:g}" if symbol else ""))
-
-
 def _numbers(line: Any) -> dict[str, str]:
-    """Return baseline, new number, change and interval, in per cent where they are shares."""
     kind = KINDS.get(kind_name(line.metric))
-    share = kind is not None and kind.better > 0
-    factor, unit = (100.0, " %") if share else (1.0, "")
-    values = [_number(factor * v, ".2f" if share else ".4g") for v in (line.baseline, line.new)]
-    style = "+.2f" if share else "+.3g"
-    change = _number(factor * line.change, style) + (" pt" if share else "")
-    if kind is not None and kind.test == "ranks":
-        change = f"× {_number(line.change, '.3g')}"
-    limits = [_number(factor * limit, style) for limit in (line.ci_low, line.ci_high)]
+    share, ranks = kind is not None and kind.better > 0, kind is not None and kind.test == "ranks"
+    attack = f", {describe_attack(line)}" if line.attack else ""
+
+    def show(value: float, sign: str = "") -> str:
+        text = f"{100 * value:{sign}.2f}" if share else f"{value:{sign}.4g}"
+        return "–" if math.isnan(value) else text.replace("-", "−", 1)
+
+    low, high = show(line.ci_low, "+"), show(line.ci_high, "+")
     return {
-        "baseline": values[0] + (unit if values[0] != "–" else ""),
-        "new": values[1] + (unit if values[1] != "–" else ""),
-        "change": "–" if math.isnan(line.change) else change,
-        "95 % interval": "–" if math.isnan(line.ci_low) else f"{limits[0]} to {limits[1]}",
+        "metric": one_line(line.metric + " [%]" * share + attack),
+        "baseline": show(line.baseline),
+        "new": show(line.new),
+        "change": "× " * ranks + show(line.change, "" if ranks else "+"),
+        "95 % interval": "–" if math.isnan(line.ci_low) else f"{low} to {high}",
     }
 
 
-def _number(value: float, style: str) -> str:
-    text = "–" if math.isnan(value) else f"{value:{style}}"
-    return f"−{text[1:]}" if text.startswith("-") else text
-
-
-def describe_same(lines: pd.DataFrame) -> str:
-    """Return in a sentence how many lines of each kind of metric are the same, empty if none."""
-    kinds = lines.loc[lines["verdict"] == SAME, "metric"].map(kind_name)
-    counts = kinds.value_counts(sort=False)
-    return f"Same: {', '.join(f'{n} {kind}' for kind, n in counts.items())}." if len(counts) else ""
+def describe_attack(line: Any) -> str:
+    """Attack with its level and norm, such as "pgd, ε = 0.1 (ℓ∞)"."""
+    level = describe_level(line.parameter, line.level)
+    norm = f" ({NORMS[line.norm]})" if line.norm else ""
+    return f"{line.attack}{', ' if level else ''}{level}{norm}"
 
 
 def conclusion(lines: pd.DataFrame) -> str:
-    """Return in a sentence whether there is a regression, and where.
-
-    Args:
-        lines: of a comparison; those that do not decide are only counted.
-
-    """
-    deciding = lines[lines["decides"]]
-    failing = worst_first(deciding[deciding["verdict"].isin(FAILING)])
-    others = lines[~lines["decides"] & lines["verdict"].isin(FAILING)]
-    rest = f"; {_count(others)} that --fail-on leaves out" if len(others) else ""
-    if failing.empty:
-        undecided = bool((deciding["verdict"] == UNDECIDED).any())
-        found = "no regression found" if undecided else "no regression"
-        return f"{found}: {_count(deciding)}{rest}"
-    rows = [
-        f"{describe_row(names)} ({', '.join(dict.fromkeys(group['metric'].map(one_line)))})"
-        for names, group in failing.groupby(ROW, sort=False)
-    ]
-    return f"regression: {_count(failing)} of {len(deciding)} lines: {shorten(rows)}{rest}"
+    """Whether there is a regression; lines that do not decide are only counted."""
+    deciding, others = lines[lines["decides"]], lines[~lines["decides"]]
+    failing, verdicts = others["verdict"].isin(FAILING), set(deciding["verdict"])
+    found = "regression" if verdicts & set(FAILING) else "no regression"
+    unsure = " found" if found == "no regression" and UNDECIDED in verdicts else ""
+    rest = f"; {_count(others[failing])} that --fail-on leaves out" if failing.any() else ""
+    return f"{found}{unsure}: {_count(deciding)}{rest}"
 
 
 def _count(lines: pd.DataFrame) -> str:
@@ -115,24 +86,23 @@ def _count(lines: pd.DataFrame) -> str:
     return ", ".join(f"{counts[verdict]} {verdict}" for verdict in _ORDER if verdict in counts)
 
 
-def describe_row(names: tuple[str, ...]) -> str:
-    """Return task, backbone, training and method of a row in words."""
+def describe_row(names: Iterable[str]) -> str:
+    """Task, backbone, training and method of a row in words."""
     task, backbone, training, method = map(one_line, names)
     if not method:
         return f"task {task}"
-    return f"{method} on {task} with {backbone}" + (
-        f", {training} training" * (training != "natural")
-    )
+    how = f", {training} training" if training != "natural" else ""
+    return f"{method} on {task} with {backbone}{how}"
 
 
 def shorten(texts: Iterable[str]) -> str:
-    """Return texts joined, the first five of many."""
+    """Texts joined, the first five of many."""
     texts = list(texts)
     more = f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else ""
     return "; ".join(texts[:_SHOWN]) + more
 
 
 def one_line(text: object) -> str:
-    """Return a text on one line, without letters that would steer a terminal."""
+    """Text on one line, without characters that would control a terminal."""
     joined = " ".join(str(text).split())
     return "".join(letter if letter.isprintable() else "�" for letter in joined)

@@ -41,7 +41,6 @@ def past(
             "started": f"{np.datetime64('2026-01-01') + run}T10:00:00+00:00",
             "processor": "slow",
             "torch": "2.13.0",
-            "lapbench": "0.1.0",
             "data": "same",
             **about(run),
         }

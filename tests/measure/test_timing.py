@@ -78,48 +78,41 @@ def test_wall_clock_with_several_threads_processor_time_with_one():
     assert step_clock("cpu", 2) is timing.time.perf_counter
 
 
-def record(timed: Timing) -> dict[str, float]:
-    """The numbers of a record with these times."""
+@pytest.mark.parametrize(
+    ("timed", "expected"),
+    [
+        # By hand: linear 2 (of 1, 2, 9) in 9 epochs, wnll 8 in 1.
+        (
+            Timing(
+                *(1.0, ["linear", "linear", "linear", "wnll"], [1.0, 4.0, 9.0, 8.0]),
+                [1.0, 2.0, 1.0, 1.0],
+                epochs={"linear": 9, "wnll": 1},
+            ),
+            {"step_ratio": (9 * 2 + 8) / 10, "step_seconds": (9 * 4 + 8) / 10},
+        ),
+        # Earlier records have one pair of times an epoch.
+        (Timing(1.0, ["a", "a", "b"], [2.0, 2.0, 8.0], [1.0, 1.0, 1.0]), {"step_ratio": 4}),
+        (
+            Timing(
+                *(1.0, ["a"], [1.0], [1.0]),
+                stages={"solve": [1.0, 4.0, 9.0]},
+                softmax_pass_seconds=[1.0, 2.0, 1.0],
+            ),
+            {"stage_ratio: solve": 2, "stage: solve": 4},
+        ),
+        (
+            Timing(1.0, ["a"], [1.0], [1.0], saved_bytes=3_000_000, softmax_saved_bytes=1_500_000),
+            {"saved_megabytes": 3, "saved_ratio": 2},
+        ),
+    ],
+)
+def test_numbers_of_a_record_by_hand(timed: Timing, expected: dict[str, float]):
     planned = PlannedCell("0123456789abcdef", "exact", CELL)
-    found = Record(SCHEMA, planned.key, CELL, "exact", "skipped", provenance("cpu"), timing=timed)
-    object.__setattr__(found, "status", "ok")
-    frame = tidy(Plan(SCHEMA, "s", "t", [planned]), {planned.key: found})
-    return dict(zip(frame["metric"], frame["value"], strict=True))
-
-
-def test_ratio_is_the_median_of_each_phase_weighted_by_its_epochs():
-    """By hand: linear 2 (of 1, 2, 9) in 9 epochs, wnll 8 in 1."""
-    found = record(
-        Timing(
-            1.0,
-            ["linear", "linear", "linear", "wnll"],
-            [1.0, 4.0, 9.0, 8.0],
-            [1.0, 2.0, 1.0, 1.0],
-            epochs={"linear": 9, "wnll": 1},
-        )
-    )
-    assert found["step_ratio"] == pytest.approx((9 * 2 + 8) / 10)
-    assert found["step_seconds"] == pytest.approx((9 * 4 + 8) / 10)
-
-
-def test_record_of_an_earlier_lapbench_has_a_pair_an_epoch():
-    found = record(Timing(1.0, ["a", "a", "b"], [2.0, 2.0, 8.0], [1.0, 1.0, 1.0]))
-    assert found["step_ratio"] == pytest.approx(4)
-
-
-def test_stage_ratio_is_the_median_over_repeats():
-    found = record(
-        Timing(
-            1.0,
-            ["a"],
-            [1.0],
-            [1.0],
-            stages={"solve": [1.0, 4.0, 9.0]},
-            softmax_pass_seconds=[1.0, 2.0, 1.0],
-        )
-    )
-    assert found["stage_ratio: solve"] == 2
-    assert found["stage: solve"] == 4
+    record = Record(SCHEMA, planned.key, CELL, "exact", "skipped", provenance("cpu"), timing=timed)
+    object.__setattr__(record, "status", "ok")
+    frame = tidy(Plan(SCHEMA, "s", "t", [planned]), {planned.key: record})
+    numbers = dict(zip(frame["metric"], frame["value"], strict=True))
+    assert {name: numbers[name] for name in expected} == pytest.approx(expected)
 
 
 def test_stages_say_how_many_iterations_a_solve_took():

@@ -97,7 +97,7 @@ def test_diverged_cell_keeps_the_curves_until_then(tiny_suite: Path, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b'{"schema": 3, "suite": "s", "title": "t", "cells": []}']
+    "content", [b"", b'{"schema": 4, "suite": "s", "title": "t", "cells": []}']
 )
 def test_damaged_plan_is_named_with_the_remedy(tiny_suite: Path, tmp_path: Path, content: bytes):
     results = tmp_path / "results"
@@ -126,9 +126,9 @@ def test_damaged_arrays_cost_their_figure_alone(tiny_suite: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b'{"schema": 3, "status": "ok"}', "is damaged; delete it and run the suite again"),
+        (b'{"schema": 4, "status": "ok"}', "is damaged; delete it and run the suite again"),
         (b"[]", "is damaged; delete it and run the suite again"),
-        (b'{"schema": 99}', "has schema 99, this lapbench reads schema 3"),
+        (b'{"schema": 99}', "has schema 99, this lapbench reads schema 4"),
     ],
 )
 def test_record_that_cannot_be_read_is_refused_with_the_reason(

@@ -3,11 +3,13 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from past_runs import Number, accuracy, past
 
 from lapbench.reports.statistics.tests import interval
-from lapbench.reports.tracking.history import QUANTITIES, changes, points
+from lapbench.reports.tracking.history import changes, points
+from lapbench.reports.tracking.kinds import KINDS
 
 
 class TestPoints:
@@ -21,7 +23,7 @@ class TestPoints:
         assert gll[["repetitions", "cells_ok", "cells_planned"]].tolist() == [2, 2, 2]
         assert gll["statistic"] == "mean, 95 % interval"
 
-    @pytest.mark.parametrize("metric", ["step_ratio", "step_megabytes", "solve_iterations"])
+    @pytest.mark.parametrize("metric", ["step_ratio", "saved_megabytes", "solve_iterations"])
     def test_others_have_medians_from_lowest_to_highest(self, metric: str):
         values = [1.0, 9.0, 2.0]
         records = past(
@@ -30,81 +32,44 @@ class TestPoints:
         row = points(records, metric).iloc[0]
         assert row[["low", "value", "high"]].tolist() == [1, 2, 9]
 
-    def test_a_failed_method_has_no_number_and_other_runs_keep_theirs(self):
+    def test_failures_are_counted_and_a_method_that_always_failed_has_a_line(self):
         def numbers(run: int, method: str, repetition: int) -> list[Number]:
-            failed = run == 1 and method == "gll"
+            failed = method == "svm" or (run == 1 and method == "gll")
             return [("accuracy", None)] if failed else accuracy(run, method, repetition)
 
-        table = points(past(numbers), "accuracy").set_index(["method", "run"])
+        records = past(numbers, methods=("softmax", "gll", "svm"))
+        table = points(records, "accuracy").set_index(["method", "run"])
         assert np.isnan(table.loc[("gll", "run1"), "value"])
         assert table.loc["gll", "cells_failed"].tolist() == [0, 2, 0]
         assert table.loc["gll", "cells_ok"].tolist() == [2, 0, 2]
+        assert table.loc["svm", "cells_failed"].tolist() == [2, 2, 2]
         assert table.loc["softmax", "value"].notna().all()
-
-    def test_a_method_that_always_failed_is_not_forgotten(self):
-        def numbers(_: int, method: str, *__: object) -> list[Number]:
-            return [("accuracy", None if method == "gll" else 0.9)]
-
-        table = points(past(numbers), "accuracy")
-        assert table.loc[table["method"] == "gll", "cells_failed"].tolist() == [2, 2, 2]
 
     def test_a_method_that_never_ran_has_no_line(self):
         records = past(accuracy)
         records.loc[records["method"] == "gll", ["status", "value"]] = "not run", np.nan
         assert set(points(records, "accuracy")["method"]) == {"softmax"}
 
-    def test_the_worst_case_at_the_headline_goes_before_single_attacks(self):
-        def numbers(*_: object) -> list[Number]:
-            return [
-                ("robust_accuracy", 0.9, {"attack": "none"}),
-                ("robust_accuracy", 0.5, ball("pgd", 0.1)),
-                ("robust_accuracy", 0.4, ball("worst case", 0.1)),
-                ("robust_accuracy", 0.0, ball("worst case", 0.5)),
-                ("joint_accuracy", 0.4, ball("worst case", 0.1)),
+    def test_attacks_and_levels_have_parts_unless_there_is_a_worst_case(self):
+        def single(*_: object) -> list[Number]:
+            noise = [
+                ("robust_accuracy", 0.1 * snr, level_of("noise", "snr", snr)) for snr in (1, 2)
             ]
+            pgd = [("robust_accuracy", 1 / s, {**ball("pgd", 0.1), "steps": s}) for s in (1, 10)]
+            return [("robust_accuracy", 0.9, {"attack": "none"}), *noise, *pgd]
 
-        table = points(past(numbers), "robust_accuracy")
-        assert set(table["part"]) == {"worst case, ε = 0.1 (ℓ∞)"}
-        assert set(table["value"]) == {0.4}
+        def numbers(*about: object) -> list[Number]:
+            worst = [("robust_accuracy", 0.4 - e, ball("worst case", e)) for e in (0.1, 0.2)]
+            return [*single(*about), *worst]
 
-    def test_without_a_worst_case_each_attack_is_at_its_strongest_after_its_last_step(self):
-        """The lowest signal-to-noise ratio, the largest share, the fewest bits."""
+        def found(records: pd.DataFrame) -> dict[str, float]:
+            table = points(records, "robust_accuracy").drop_duplicates("part")
+            return dict(zip(table["part"], table["value"], strict=True))
 
-        def numbers(*_: object) -> list[Number]:
-            kinds = [("noise", "snr", -1), ("dropout", "share", 1), ("quantization", "bits", -1)]
-            levels = [
-                ("robust_accuracy", 0.5 - 0.1 * sign * level, level_of(attack, parameter, level))
-                for attack, parameter, sign in kinds
-                for level in (1.0, 2.0)
-            ]
-            steps = [
-                ("robust_accuracy", 1 / step, {**ball("pgd", 0.1), "steps": step})
-                for step in (1, 10)
-            ]
-            return [*levels, *steps]
-
-        table = points(past(numbers), "robust_accuracy").drop_duplicates("part")
-        found = dict(zip(table["part"], table["value"], strict=True))
-        assert found == pytest.approx(
-            {
-                "noise, SNR 1 dB": 0.6,
-                "dropout, 200 %": 0.3,
-                "quantization, 1 bits": 0.6,
-                "pgd, ε = 0.1 (ℓ∞)": 0.1,
-            }
-        )
-
-    def test_another_epsilon_is_another_panel(self):
-        def numbers(run: int, *_: object) -> list[Number]:
-            return [("robust_accuracy", 0.5, ball("pgd", 0.1 if run == 0 else 0.2))]
-
-        found = (
-            points(past(numbers), "robust_accuracy").dropna(subset="value").groupby("part")["run"]
-        )
-        assert {part: set(runs) for part, runs in found} == {
-            "pgd, ε = 0.1 (ℓ∞)": {"run0"},
-            "pgd, ε = 0.2 (ℓ∞)": {"run1", "run2"},
-        }
+        expected = {"noise, SNR 1 dB": 0.1, "noise, SNR 2 dB": 0.2, "pgd, ε = 0.1 (ℓ∞)": 0.1}
+        assert found(past(single)) == pytest.approx(expected)
+        expected = {"worst case, ε = 0.1 (ℓ∞)": 0.3, "worst case, ε = 0.2 (ℓ∞)": 0.2}
+        assert found(past(numbers)) == pytest.approx(expected)
 
     def test_each_stage_has_a_part_and_seconds_have_none(self):
         def numbers(*_: object) -> list[Number]:
@@ -117,7 +82,7 @@ class TestPoints:
             ("solve", 2.0),
             ("backward", 3.0),
         }
-        others = QUANTITIES.keys() - {"stage_ratio"}
+        others = KINDS.keys() - {"stage_ratio"}
         assert all(points(records, metric).empty for metric in others)
 
 
@@ -145,10 +110,3 @@ class TestChanges:
     def test_unknown_data_are_passed_over(self):
         assert self.found(["", "a", "", "a"], "data") == []
         assert self.found(["a", "", "b"], "data") == [("run2", "a", "b")]
-
-    def test_data_concern_their_task_alone(self):
-        records = past(accuracy, tasks=("digits", "moons"))
-        new = (records["task"] == "moons") & (records["run"] == "run2")
-        records.loc[new, "data"] = "other"
-        (change,) = changes(records).itertuples()
-        assert (change.run, change.task) == ("run2", "moons")
