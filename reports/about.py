@@ -1,4 +1,4 @@
-"""What is said of a figure: its title, what it needs, and text for those who do not see it."""
+"""Texts about a figure: its title, the data it needs, and its text alternative."""
 
 from types import ModuleType
 
@@ -8,39 +8,39 @@ from lapbench.reports.results import Results
 from lapbench.reports.style import shortened
 
 PANELS = 8
-"""That are described in words, at most."""
+"""Largest number of panels that a text alternative describes."""
 
 
 def title(module: ModuleType) -> str:
-    """Return the first line of a figure's docstring."""
+    """First line of a figure's docstring."""
     return (module.__doc__ or "").partition("\n")[0]
 
 
 def needs(module: ModuleType) -> str:
-    """Return the second paragraph of a figure's docstring: the data it needs, and what to run."""
+    """Second paragraph of a figure's docstring: the data it needs, and what to run."""
     return " ".join((module.__doc__ or "").split("\n\n")[1].split())
 
 
 def alternative(module: ModuleType, results: Results) -> str:
-    """Return what a figure shows in words: its own description, or its title and caption."""
+    """Text alternative of a figure: its own description, or its title and caption."""
     if hasattr(module, "describe"):
         text: str = module.describe(results)
         return text
     return " ".join([title(module), getattr(module, "CAPTION", "")]).strip()
 
 
-def highest_first(found: list[tuple[str, pd.DataFrame]]) -> str:
-    """Return the mean values of each method in per cent, for the first panels of a figure.
+def highest_first(titled: list[tuple[str, pd.DataFrame]]) -> str:
+    """Mean values of each method in per cent, for the first panels of a figure.
 
     Args:
-        found: title of each panel and its rows, with columns ``method`` and ``value``.
+        titled: title of each panel and its rows, with columns ``method`` and ``value``.
 
     """
     parts = []
-    for about, rows in found[:PANELS]:
+    for about, rows in titled[:PANELS]:
         means = rows.groupby("method")["value"].mean().sort_values(ascending=False)
         listed = [f"{shortened(str(name))} {100 * mean:.1f} %" for name, mean in means.items()]
         parts.append(f"{shortened(about, 96)}: {', '.join(listed)}.")
-    if len(found) > PANELS:
-        parts.append(f"And {len(found) - PANELS} more panels.")
+    if len(titled) > PANELS:
+        parts.append(f"And {len(titled) - PANELS} more panels.")
     return " ".join(parts)

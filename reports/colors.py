@@ -31,7 +31,7 @@ Styles = dict[str, dict[str, Any]]
 
 
 def method_colors(methods: Iterable[str]) -> dict[str, str]:
-    """Return the colour of each method as "#rrggbb", in sorted order of the names.
+    """Colour of each method as "#rrggbb", in sorted order of the names.
 
     A name is a head or a term, perhaps with terms (" + ") and parameters (" (…)"). The eight
     methods have fixed hues; rows that begin with the same one are lighter and darker than the first
@@ -45,41 +45,41 @@ def method_colors(methods: Iterable[str]) -> dict[str, str]:
 
 
 def method_styles(methods: Iterable[str]) -> Styles:
-    """Return ``color`` and ``marker`` of each method; see :func:`method_colors`."""
+    """``color`` and ``marker`` of each method; see :func:`method_colors`."""
     names = sorted(set(methods))
-    found = {}
+    styles = {}
     for number, (method, own) in enumerate(_by_hue(names).items()):
         shades = zip(own, _shades(HUES[method], len(own)), strict=False)
         for place, (name, color) in enumerate(shades, start=number):
-            found[name] = {"color": color, "marker": MARKERS[place % len(MARKERS)]}
-    return {name: found[name] for name in names}
+            styles[name] = {"color": color, "marker": MARKERS[place % len(MARKERS)]}
+    return {name: styles[name] for name in names}
 
 
 def category_colors(count: int) -> list[str]:
-    """Return colour-blind-safe colours of classes, stages and other things that are no methods."""
+    """Colour-blind-safe colours of classes, stages and other categories."""
     return list(seaborn.color_palette("colorblind", count).as_hex())
 
 
 def contrast(one: str, other: str) -> float:
-    """Return the contrast ratio of two colours, from 1 to 21 (WCAG 2.2)."""
+    """Contrast ratio of two colours, from 1 to 21 (WCAG 2.2)."""
     darker, lighter = sorted([_luminance(_linear(one)), _luminance(_linear(other))])
     return (lighter + 0.05) / (darker + 0.05)
 
 
 def _by_hue(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return the names that share each hue, in the order of the hues."""
-    found: dict[str, list[str]] = {method: [] for method in HUES}
+    """Names that share each hue, in the order of the hues."""
+    shared: dict[str, list[str]] = {method: [] for method in HUES}
     others: defaultdict[str, list[str]] = defaultdict(list)
     for name in names:
         family = re.split(r" \(| \+ ", name)[0]
-        (found if family in HUES else others)[family].append(name)
+        (shared if family in HUES else others)[family].append(name)
     for own in others.values():
-        min(found.values(), key=len).extend(own)
-    return found
+        min(shared.values(), key=len).extend(own)
+    return shared
 
 
 def _shades(hue: str, count: int) -> list[str]:
-    """Return the hue, then mixtures with black or white, in equal steps of contrast."""
+    """Hue, then mixtures with black or white, in equal steps of contrast."""
     lowest = SHADE_CONTRAST * (_luminance(_linear(DARK_PAGE)) + 0.05)
     highest = (_luminance(_linear(PAPER)) + 0.05) / SHADE_CONTRAST
     steps = max(count - 1, 1)
@@ -90,7 +90,7 @@ def _shades(hue: str, count: int) -> list[str]:
 
 
 def _mixed(hue: str, luminance: float) -> str:
-    """Return the mixture with black or white that has a luminance."""
+    """Mixture with black or white that has a luminance."""
     linear = _linear(hue)
     base = _luminance(linear)
     if luminance < base:
@@ -102,7 +102,6 @@ def _mixed(hue: str, luminance: float) -> str:
 
 
 def _linear(color: str) -> list[float]:
-    """Return red, green and blue in linear light."""
     parts = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     return [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
 

@@ -45,7 +45,7 @@ _LONG = 35
 
 
 def leaderboard_latex(board: pd.DataFrame, published: pd.DataFrame, title: str) -> str:
-    """Return the leaderboard as LaTeX, a table for each task, backbone and kind of training.
+    """Leaderboard as LaTeX, a table for each task, backbone and kind of training.
 
     Args:
         board: of :func:`lapbench.reports.leaderboard.leaderboard`.
@@ -61,7 +61,7 @@ def leaderboard_latex(board: pd.DataFrame, published: pd.DataFrame, title: str) 
 
 
 def robustness_latex(headline: pd.DataFrame, title: str) -> str:
-    """Return the worst case of every method as LaTeX, tables as those of the leaderboard.
+    """Worst case of every method as LaTeX, tables as those of the leaderboard.
 
     Args:
         headline: of :func:`lapbench.reports.robustness.headline`.
@@ -91,7 +91,7 @@ def _by_task(
 def to_latex(
     table: pd.DataFrame, caption: str, label: str, column: str = "", bold: Sequence[bool] = ()
 ) -> str:
-    r"""Return a table of texts as a LaTeX float as wide as the page, to be put in with ``\input``.
+    r"""Table of texts as a LaTeX float as wide as the page, to be put in with ``\input``.
 
     It needs the package booktabs alone. Letters that LaTeX gives a meaning are escaped, and the
     symbols of lapbench's tables are commands; other letters beyond Latin 1 become "?", so that any
@@ -130,7 +130,6 @@ def to_latex(
 
 
 def _escape(text: object) -> str:
-    """Return a text as LaTeX sets it, on one line."""
     return "".join(map(_letter, " ".join(str(text).split())))
 
 

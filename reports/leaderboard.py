@@ -26,7 +26,7 @@ TIDY = [*ROW, "metric", "mean", "ci_low", "ci_high", "cells_ok", "cells_planned"
 
 
 def leaderboard(records: pd.DataFrame) -> pd.DataFrame:
-    """Return the leaderboard in tidy form: one row for every method, task and metric.
+    """Leaderboard in tidy form: one row for every method, task and metric.
 
     Columns: ``task, backbone, method, training, gradient, metric, mean, ci_low, ci_high, cells_ok,
     cells_planned``, then ``split``, ``count`` (samples of the split) and, for accuracies,
@@ -76,12 +76,12 @@ def _rows(cells: pd.DataFrame, verdict: str) -> list[dict[str, Any]]:
             continue
         numbers: dict[str, Any] = {}
         if len(values):
-            found = interval(list(values))
+            about_mean = interval(list(values))
             sample = cells[cells["metric"] == metric].iloc[0]
             numbers = {
-                "mean": found.mean,
-                "ci_low": found.low,
-                "ci_high": found.high,
+                "mean": about_mean.mean,
+                "ci_low": about_mean.low,
+                "ci_high": about_mean.high,
                 "split": sample["split"],
                 "count": int(sample["count"]),
             }
@@ -91,7 +91,7 @@ def _rows(cells: pd.DataFrame, verdict: str) -> list[dict[str, Any]]:
 
 
 def readable(board: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return the leaderboard as a table of texts, one row for every method on a task.
+    """Leaderboard as a table of texts, one row for every method on a task.
 
     Args:
         board: of :func:`leaderboard`.
@@ -124,7 +124,7 @@ def readable(board: pd.DataFrame, published: pd.DataFrame | None = None) -> pd.D
 
 
 def further_numbers(board: pd.DataFrame) -> pd.DataFrame:
-    """Return as texts the metrics that single methods report beside those of all."""
+    """Metrics that only some methods report, as texts."""
     own = board[~board["metric"].isin(METRICS)]
     rows = [
         {
@@ -147,7 +147,7 @@ def _with_interval(metrics: pd.DataFrame, metric: str, factor: float, digits: in
 
 
 def unfinished(records: pd.DataFrame) -> list[str]:
-    """Return a line for every planned cell without a result: status, reason, how to see more."""
+    """Lines on planned cells without a result: status, reason, command for details."""
     cells = records[records["status"] != "ok"].drop_duplicates("key")
     return [
         f"{cell.method} on {cell.task}"
@@ -163,7 +163,7 @@ def unfinished(records: pd.DataFrame) -> list[str]:
 
 
 def to_markdown(board: pd.DataFrame, published: pd.DataFrame | None = None) -> str:
-    """Return the leaderboard as a Markdown table, the best accuracies in bold.
+    """Leaderboard as a Markdown table, the best accuracies in bold.
 
     Args:
         board: of :func:`leaderboard`.
@@ -181,5 +181,5 @@ def to_markdown(board: pd.DataFrame, published: pd.DataFrame | None = None) -> s
 
 
 def to_csv(board: pd.DataFrame) -> str:
-    """Return the leaderboard in tidy CSV, numbers in full precision."""
+    """Leaderboard in tidy CSV, numbers in full precision."""
     return str(board.to_csv(index=False))

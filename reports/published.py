@@ -20,7 +20,7 @@ MEASURED = ["measured", "ci_low", "ci_high", "repetitions", "difference"]
 
 
 def beside_measured(published: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:
-    """Return published numbers with what was measured of each: mean, interval, difference.
+    """Each published number with the measured mean, interval and difference.
 
     Adds ``measured, ci_low, ci_high`` over the ``repetitions``, of an attack after its last step,
     and ``difference`` = measured − published; all but the count are NaN without a measurement.
@@ -32,13 +32,13 @@ def beside_measured(published: pd.DataFrame, records: pd.DataFrame) -> pd.DataFr
     """
     keys = [*ROW, *NUMBER]
     concerned = records[records["task"].isin(published["task"])]
-    found = {
+    measured = {
         names: group.loc[group["steps"] == group["steps"].max(), "value"].astype(float)
         for names, group in concerned.groupby(keys, sort=False)
     }
     rows = []
     for row in published.to_dict("records"):
-        values = [v for v in found.get(tuple(row[key] for key in keys), []) if math.isfinite(v)]
+        values = [v for v in measured.get(tuple(row[key] for key in keys), []) if math.isfinite(v)]
         about = interval(values)
         numbers = about.mean, about.low, about.high, len(values), about.mean - row["published"]
         rows.append({**row, **dict(zip(MEASURED, numbers, strict=True))})
@@ -46,7 +46,7 @@ def beside_measured(published: pd.DataFrame, records: pd.DataFrame) -> pd.DataFr
 
 
 def readable_published(compared: pd.DataFrame) -> pd.DataFrame:
-    """Return published beside measured numbers as a table of texts, one row for every number.
+    """Table of texts with published and measured numbers, one row for each number.
 
     Args:
         compared: of :func:`beside_measured`.
@@ -68,7 +68,7 @@ def readable_published(compared: pd.DataFrame) -> pd.DataFrame:
 
 
 def describe(published: pd.DataFrame, total: int) -> str:
-    """Return in a sentence how many of all published numbers correspond to a row."""
+    """Sentence on the number of published numbers that correspond to a row."""
     return (
         f"Published: {published['source'].nunique()} of the {total} numbers of the papers' tables "
         "have a row here, that is, the same data, labels, backbone, method, attack and units."
@@ -76,7 +76,7 @@ def describe(published: pd.DataFrame, total: int) -> str:
 
 
 def published_accuracies(published: pd.DataFrame) -> dict[tuple[str, ...], str]:
-    """Return the published accuracies of rows of the leaderboard in per cent, by their names."""
+    """Accuracies of papers in per cent, by row of the leaderboard."""
     rows = published[(published["attack"] == "") & (published["metric"] == "accuracy")]
     return {
         tuple(names): ", ".join(dict.fromkeys(map(_percent, group["published"])))
@@ -85,7 +85,6 @@ def published_accuracies(published: pd.DataFrame) -> dict[tuple[str, ...], str]:
 
 
 def _number(row: Any) -> str:
-    """Return a metric in words, with the attack and level that it is under."""
     metric = str(row.metric).replace("_", " ")
     if not row.attack:
         return metric
@@ -95,7 +94,7 @@ def _number(row: Any) -> str:
 
 
 def _percent(share: float) -> str:
-    """Return a share in per cent, with a second decimal where it is not 0."""
+    """Share in per cent, with a second decimal where it is not 0."""
     return f"{100 * share:.2f}".removesuffix("0")
 
 

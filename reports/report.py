@@ -1,4 +1,4 @@
-"""What a report says: all its tables and sentences."""
+"""All tables and sentences of a report."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +8,7 @@ import pandas as pd
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Report:
-    """Tables with what a reader must know about them, and the files that were written.
+    """Tables and sentences of a report, and the files that were written.
 
     Attributes:
         title: of the suites.

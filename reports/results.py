@@ -1,4 +1,4 @@
-"""What a figure is drawn from."""
+"""The data of figures."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,16 +33,16 @@ class Results:
     published: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=PUBLISHED))
 
     def colors(self) -> dict[str, str]:
-        """Return the colour of each method as "#rrggbb", the same in every figure."""
+        """Colour of each method as "#rrggbb", the same in every figure."""
         return method_colors(self.records["method"].unique())
 
     def styles(self) -> Styles:
-        """Return colour and marker of each method, the same in every figure."""
+        """Marker and colour of each method, the same in every figure."""
         return method_styles(self.records["method"].unique())
 
 
 def finite(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows whose value is a finite number."""
+    """Rows whose value is a finite number."""
     return rows[np.isfinite(pd.to_numeric(rows["value"]))]
 
 
@@ -52,7 +52,7 @@ def panels_of_methods(
     """Yield the title of each panel with what is read of the cells of each method, if anything."""
     for title, group in panels(results.records.drop_duplicates("key")):
         methods = group.groupby("method")
-        yield title, {str(method): found for method, rows in methods if (found := read(rows))}
+        yield title, {str(method): content for method, rows in methods if (content := read(rows))}
 
 
 def panels(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -15,7 +15,7 @@ VERDICTS = ["verified", "unsafe", "timeout"]
 
 
 def robustness(records: pd.DataFrame) -> pd.DataFrame:
-    """Return what attacks left of every method in tidy form: one row an attack, level and number.
+    """Numbers under attack in tidy form: one row for each method, attack, level and metric.
 
     Columns: ``task, backbone, method, training, attack, norm, parameter, level, steps, metric``,
     ``mean, ci_low, ci_high`` over the repetitions, and ``repetitions, count`` (samples).
@@ -27,13 +27,13 @@ def robustness(records: pd.DataFrame) -> pd.DataFrame:
     attacked = records[records["attack"] != ""]
     rows = []
     for names, group in attacked.groupby([*ROW, *LEVEL], sort=False):
-        found = interval(list(group["value"].astype(float)))
+        about = interval(list(group["value"].astype(float)))
         rows.append(
             {
                 **dict(zip([*ROW, *LEVEL], names, strict=True)),
-                "mean": found.mean,
-                "ci_low": found.low,
-                "ci_high": found.high,
+                "mean": about.mean,
+                "ci_low": about.low,
+                "ci_high": about.high,
                 "repetitions": len(group),
                 "count": int(group["count"].iloc[0]),
             }
@@ -43,7 +43,7 @@ def robustness(records: pd.DataFrame) -> pd.DataFrame:
 
 
 def headline(board: pd.DataFrame, flags: pd.DataFrame) -> pd.DataFrame:
-    """Return the worst case of every method as texts, best first within a task and training.
+    """Worst case of every method as texts, best first within a task and training.
 
     The worst case of a sample is over all attacks; "jointly" and "one at a time" predict each
     sample's worst candidate again, all in one batch, and each alone among clean samples.
@@ -84,17 +84,16 @@ def headline(board: pd.DataFrame, flags: pd.DataFrame) -> pd.DataFrame:
 
 
 def numbers(group: pd.DataFrame) -> dict[tuple[str, str, float | None], Any]:
-    """Return the rows of a method by attack, metric and level."""
+    """Rows of a method by attack, metric and level."""
     return {(row.attack, row.metric, row.level): row for row in group.itertuples()}
 
 
 def by_row(flags: pd.DataFrame) -> dict[Any, pd.DataFrame]:
-    """Return the flags of each method by its names."""
+    """All flags of each method, by its names."""
     return dict(list(flags.groupby(ROW, sort=False)))
 
 
 def _failed_checks(own: pd.DataFrame) -> str:
-    """Return the checks that failed in any repetition, and in how many of those that made it."""
     made = own[own["verdict"].isin(["pass", "fail"])]
     if made.empty:
         return "–"
@@ -107,20 +106,19 @@ def _failed_checks(own: pd.DataFrame) -> str:
 
 
 def describe_radius(group: pd.DataFrame, radius: float) -> str:
-    """Return ε of the worst case, with its value in units of the input where it has others."""
+    """Radius ε of the worst case in words; normalised ε also in units of the input."""
     converted = _input_epsilons(group).get((WORST, radius))
     units = f" normalised ({converted:.3g} of the input)" if converted is not None else ""
     return f"{radius:g}{units}"
 
 
 def headline_radius(group: pd.DataFrame) -> float | None:
-    """Return ε of the headline: where the worst candidates were predicted jointly."""
-    found = group.loc[group["metric"] == "joint_accuracy", "level"]
-    return None if found.empty else float(found.iloc[0])
+    """Radius ε of the headline: the level with a joint prediction of the worst candidates."""
+    joint = group.loc[group["metric"] == "joint_accuracy", "level"]
+    return None if joint.empty else float(joint.iloc[0])
 
 
 def _strongest(group: pd.DataFrame) -> str:
-    """Return the attack that leaves least in the ball of the headline."""
     inside = group[group["metric"] == "headline_accuracy"].dropna(subset="mean")
     if inside.empty:
         return "–"
@@ -129,7 +127,7 @@ def _strongest(group: pd.DataFrame) -> str:
 
 
 def each_attack(board: pd.DataFrame) -> pd.DataFrame:
-    """Return the accuracy under every attack after its last step: a row a level, a column a method.
+    """Accuracy under every attack after its last step: a row a level, a column a method.
 
     Rows are grouped by task, backbone and training. Verification has a row for each verdict.
     """
@@ -149,7 +147,7 @@ def each_attack(board: pd.DataFrame) -> pd.DataFrame:
 
 
 def _input_epsilons(board: pd.DataFrame) -> dict[tuple[str, float], float]:
-    """Return by attack and ε in normalised units what ε is in units of the input."""
+    """Normalised ε in units of the input, by attack and ε."""
     rows = board[board["metric"] == "input_epsilon"]
     return {(row.attack, row.level): row.mean for row in rows.itertuples()}
 
@@ -164,7 +162,7 @@ def _level(row: pd.Series, converted: float | None) -> str:
 
 
 def percent(row: Any) -> str:
-    """Return a share and half its interval in per cent; a dash where there is none."""
+    """Share and half its interval in per cent; a dash where there is none."""
     if row is None or math.isnan(row.mean):
         return "–"
     half = "" if math.isnan(row.ci_high) else f" ± {100 * (row.ci_high - row.mean):.1f}"

@@ -82,7 +82,7 @@ def save(figure: Figure, folder: Path, name: str) -> list[Path]:
 
 
 def shortened(name: str, letters: int = 48) -> str:
-    """Return a name without its middle where it is long."""
+    """Name without its middle where it is long."""
     if len(name) <= letters:
         return name
     end = (letters - 1) // 2
@@ -90,7 +90,7 @@ def shortened(name: str, letters: int = 48) -> str:
 
 
 def shown(name: str, letters: int = 48) -> str:
-    """Return a name as figures write it: shortened, on one line, and never as a formula.
+    """Name as figures write it: shortened, on one line, and never as a formula.
 
     What the font has no letter for, and what changes the direction of writing, becomes "□".
     """

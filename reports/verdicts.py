@@ -1,4 +1,4 @@
-"""What the numbers of the attacks support, and what they do not, in words."""
+"""Conclusions that the numbers of the attacks support, in words."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,7 +23,7 @@ _GAP = 0.02
 
 
 def verdicts(board: pd.DataFrame, flags: pd.DataFrame) -> list[str]:
-    """Return for every method a paragraph: what the numbers support, and what they do not.
+    """One paragraph for every method: which conclusions its numbers support.
 
     Args:
         board: of :func:`lapbench.reports.robustness.robustness`.
@@ -71,7 +71,7 @@ def _sentences(names: Any, group: pd.DataFrame, own: pd.DataFrame) -> Iterator[s
 
 
 def _judgement(own: pd.DataFrame) -> str:
-    """Return what the checks say; one that fails in half the repetitions or less is only listed."""
+    """Conclusion from the checks; failures in half the repetitions or less are only listed."""
     failed = own[own["verdict"] == "fail"]
     often = failed.groupby("name")["repetition"].nunique() > own["repetition"].nunique() / 2
     doubts = [CHECKS[str(name)].doubts for name in often[often].index]

@@ -25,10 +25,9 @@ def _known(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> tup
 def data() -> None:
     """Download, check and find the files of data sets.
 
-    They are in the folder that the environment variable LAPBENCH_DATA names, in the layout of
-    torchvision and torch_geometric, so that what you have already is used where it is.
-    `lapbench run` downloads what is missing by itself; do it beforehand where the machine that
-    computes has no network.
+    They are in the folder that LAPBENCH_DATA names, in the layout of torchvision and
+    torch_geometric, so existing files are found. `lapbench run` downloads missing files itself;
+    fetch them first if the computing machine has no network.
 
     \b
     Examples:
@@ -41,10 +40,10 @@ def data() -> None:
 @data.command()
 @click.argument("names", metavar="NAME…", nargs=-1, required=True, callback=_known)
 def fetch(names: tuple[str, ...]) -> None:
-    """Download what is missing of data sets.
+    """Download the missing files of data sets.
 
-    It comes from the first mirror that works. A file appears when it is whole and its MD5 sum is
-    the published one. What is there already is neither downloaded nor changed.
+    They come from the first mirror that works. A file is stored only if it is complete and has
+    the published MD5 sum. Existing files are neither downloaded nor changed.
     """
     _for_each(names, _fetch)
 
@@ -52,11 +51,10 @@ def fetch(names: tuple[str, ...]) -> None:
 @data.command()
 @click.argument("names", metavar="NAME…", nargs=-1, required=True, callback=_known)
 def verify(names: tuple[str, ...]) -> None:
-    """Compare the files of data sets with what was published.
+    """Compare the files of data sets with the published ones.
 
-    Exits with 1 if one is missing or not right. It is the content that counts, gzipped or not.
-    Where no MD5 sums are known (citation graphs), the files are read, and must have as many nodes,
-    edges, features and classes as published.
+    The exit status is 1 if a file is missing or differs. Files may be gzipped or not. Citation
+    graphs have no MD5 sums; their numbers of nodes, edges, features and classes are compared.
     """
     _for_each(names, _verify)
 
@@ -64,13 +62,13 @@ def verify(names: tuple[str, ...]) -> None:
 @data.command()
 @click.argument("names", metavar="[NAME…]", nargs=-1, callback=_known)
 def where(names: tuple[str, ...]) -> None:
-    """Print where files are, or belong, each data set with its publisher and licence."""
+    """Print where files are or belong, with publisher and licence."""
     click.echo(f"The data folder is {data_folder()}; it is set by {describe_variable()}.")
     _for_each(names or tuple(discovery.names("datasets")), _where)
 
 
 def _for_each(names: tuple[str, ...], say: "Callable[[type[Dataset], DataFiles], bool]") -> None:
-    """Do something with each data set that has files; exit with 1 at the end if one went wrong."""
+    """Call ``say`` for each data set with files; exit with 1 at the end if one failed."""
     right = True
     for name in names:
         kind = discovery.load("datasets", name)

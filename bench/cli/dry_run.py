@@ -1,4 +1,4 @@
-"""What a run would do, and about how long it would take."""
+"""The output of ``lapbench run --dry-run``: cells to run, with estimated times."""
 
 from collections.abc import Sequence
 
@@ -12,11 +12,10 @@ from lapbench.suite.names import name_cells
 
 
 def print_dry_run(prepared: PreparedRun, jobs: int, console: Console) -> None:
-    """Print the missing cells, each with its time, and the time of all, ``jobs`` at a time.
+    """Print each missing cell with its time, and the total time for ``jobs`` cells at a time.
 
-    A kind of cell that has a record in the folder takes as long again; of others a few steps are
-    timed, once a kind. What is timed is shown on the console if that is a terminal. Nothing is
-    written but data that were missing.
+    Times come from records in the folder; for other kinds of cells a few steps are timed. Nothing
+    is written except downloaded data.
     """
     keys = [planned.key for planned in prepared.plan.cells]
     names = dict(zip(keys, name_cells(prepared.plan.cells), strict=True))
@@ -37,7 +36,7 @@ def print_dry_run(prepared: PreparedRun, jobs: int, console: Console) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Return a time in one unit: seconds below 2 minutes, minutes below 2 hours, else hours."""
+    """Time in one unit: seconds below 2 minutes, minutes below 2 hours, else hours."""
     if seconds < 120:
         return f"{max(round(seconds), 1)} s"
     if seconds < 7200:
@@ -45,18 +44,18 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def _in_words(found: Estimate) -> str:
-    if found.unknown:
-        return f"no estimate: {' '.join(found.unknown.split())}"
-    return f"about {duration(found.seconds)}{'' if found.recorded else ' of training'}"
+def _in_words(cell: Estimate) -> str:
+    if cell.unknown:
+        return f"no estimate: {' '.join(cell.unknown.split())}"
+    return f"about {duration(cell.seconds)}{'' if cell.recorded else ' of training'}"
 
 
 def _sum(estimates: Sequence[Estimate], jobs: int) -> str:
-    known = [found for found in estimates if not found.unknown]
+    known = [each for each in estimates if not each.unknown]
     if not known:
         return "no estimate"
-    seconds = [found.seconds for found in known]
-    notes = [] if all(found.recorded for found in known) else [f"without {LEFT_OUT}"]
+    seconds = [each.seconds for each in known]
+    notes = [] if all(each.recorded for each in known) else [f"without {LEFT_OUT}"]
     if others := len(estimates) - len(known):
         notes.append(f"without the {others} that have no estimate")
     about = f" ({'; '.join(notes)})" if notes else ""

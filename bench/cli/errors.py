@@ -1,4 +1,4 @@
-"""How commands end on a mistake: with a message, without a traceback."""
+"""Errors of commands: a message and an exit status instead of a traceback."""
 
 import sys
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ INTERRUPTED = 130
 
 @contextmanager
 def explained_errors(unreadable: int = MISTAKE) -> Iterator[None]:
-    """Turn a mistake into a message and exit status 2, and an interrupt into status 130.
+    """Turn an error into a message and exit status 2, and an interrupt into status 130.
 
     Args:
-        unreadable: the status where the system refuses to read or write.
+        unreadable: exit status where the system refuses to read or write.
 
     """
     try:

@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command ``lapbench`` and its short subcommands; the longer ones have files of their own."""
 
 from pathlib import Path
 
@@ -15,14 +15,16 @@ KINDS = list(discovery.PACKAGES)
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Start with `lapbench run default`, ten minutes, and look into results/default. "
-    "Nothing finished is lost: a run that was stopped continues where it was.",
+    epilog="Start with `lapbench run default`: about ten minutes, results in results/default. "
+    "A stopped run continues when the same command is repeated.",
 )
 @click.version_option(package_name="lapbench")
 def main() -> None:
     """Compare graph (Laplacian) regularisers for neural networks on equal terms."""
 
 
+compare.short_help = "Say what became better or worse between two results folders."
+history.short_help = "Draw the numbers of one suite from commit to commit."
 for command in (run, compare, history, data):
     main.add_command(command)
 
@@ -30,9 +32,9 @@ for command in (run, compare, history, data):
 @main.command("list")
 @click.argument("kind", required=False, type=click.Choice(KINDS))
 def list_names(kind: str | None) -> None:
-    """List methods, backbones, data sets, attacks, figures and suites.
+    """List methods, backbones, data sets, attacks, figures, suites.
 
-    Each comes from one file; those of installed plug-ins (entry points) are listed too.
+    Installed plug-ins are listed too.
     """
     for each in [kind] if kind else KINDS:
         names = discovery.names(each)
@@ -48,7 +50,7 @@ class _ManyFigures(click.Command):
     """A command whose option ``--figures`` takes all names up to the next option or folder."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Join the names, so that ``--figures a b`` and ``--figures a,b`` are the same."""
+        """Join the names: ``--figures a b`` means ``--figures a,b``."""
         names: list[str] = []
         rest: list[str] = []
         naming = False
@@ -72,20 +74,19 @@ class _ManyFigures(click.Command):
 @click.option(
     "--output",
     type=click.Path(path_type=Path),
-    help="Default: the results folder, if it is one; several need a folder of their own.",
+    help="Folder of the report. Default: the results folder; required for several.",
 )
 @click.option(
     "--figures",
     metavar="NAME …",
-    help="Only these, and what to run if their data are missing; they stand after RESULTS. "
-    "Default: every figure whose data are there.",
+    help="Draw only these figures; give them after RESULTS. Default: all with data.",
 )
 def report(results: tuple[Path, ...], output: Path | None, figures: str | None) -> None:
-    """Write page, tables and figures of the folders RESULTS, without running anything.
+    """Write page, tables and figures of RESULTS; nothing is run.
 
-    The page is index.html, which needs nothing beside it. Tables come as Markdown, LaTeX and tidy
-    CSV, figures as SVG, PDF and PNG, in the size of a column. Several folders, of other machines or
-    suites, become one report; records of a cell that disagree are refused.
+    The page is index.html, a single file. Tables are written as Markdown, LaTeX and CSV, figures
+    as SVG, PDF and PNG. Several folders, from other machines or suites, become one report. Records
+    of one cell must not disagree.
 
     \b
     Examples:
@@ -107,10 +108,13 @@ def report(results: tuple[Path, ...], output: Path | None, figures: str | None) 
     type=click.Path(path_type=Path),
     default=Path("results"),
     show_default=True,
-    help="A results folder, or a folder of them.",
+    help="A results folder, or a folder of results folders.",
 )
 def show(key: str, results: Path) -> None:
-    """Print the record whose key begins with KEY: what was run, what came of it, and where."""
+    """Print one record: configuration, results and machine.
+
+    KEY is the key of the record, or its first letters.
+    """
     with explained_errors(unreadable=1):
         from lapbench.cli.show import describe
 
@@ -119,7 +123,7 @@ def show(key: str, results: Path) -> None:
 
 @main.command()
 def info() -> None:
-    """Print versions, processor and accelerators: what a report of a problem should contain."""
+    """Print versions, processor and accelerators, for bug reports."""
     from lapbench.cli.show import describe_machine
 
     click.echo(describe_machine())

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,20 @@ from lapbench.cli.errors import explained_errors
 
 
 class _Quantity(click.ParamType):  # type: ignore[type-arg]
-    """A number with a unit, converted to the smallest."""
+    """A number with a unit, converted to the smallest unit."""
 
     def __init__(self, name: str, kind: type, units: dict[str, int]) -> None:
         self.name, self._kind, self._units = name, kind, units
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the number, or say what is accepted."""
-        found = re.fullmatch(r"(\d+(?:\.\d+)?) *([A-Za-z]+)", str(value))
-        if not found or found[2] not in self._units or not float(found[1]):
-            accepted = ", ".join(self._units)
-            self.fail(f"received {value!r}; must be a number and one of {accepted}", param, ctx)
-        return self._kind(float(found[1]) * self._units[found[2]])
+        """Convert a text such as "30m"."""
+        quantity = re.fullmatch(r"(\d+(?:\.\d+)?) *([A-Za-z]+)", str(value))
+        if not quantity or quantity[2] not in self._units or not float(quantity[1]):
+            units = ", ".join(self._units)
+            self.fail(
+                f"received {value!r}; must be a positive number with a unit ({units})", param, ctx
+            )
+        return self._kind(float(quantity[1]) * self._units[quantity[2]])
 
 
 _DURATION = _Quantity("duration", float, {"s": 1, "m": 60, "h": 3600})
@@ -30,36 +33,31 @@ _SIZE = _Quantity("size", int, {"MB": 10**6, "GB": 10**9})
 
 
 def names(option: str | None) -> list[str]:
-    """Return the names of an option that lists them."""
+    """Names in a list separated by commas."""
     return [name.strip() for name in option.split(",") if name.strip()] if option else []
 
 
-def _names(_: click.Context, __: click.Parameter, option: str | None) -> list[str]:
-    return names(option)
+def _only(option: str, what: str) -> Callable[[Any], Any]:
+    def parsed(_: click.Context, __: click.Parameter, value: str | None) -> list[str]:
+        return names(value)
+
+    return click.option(option, metavar="NAME,…", callback=parsed, help=f"Run only {what}.")
 
 
 @click.command()
 @click.argument("suite")
+@_only("--methods", "these methods of the suite")
+@_only("--datasets", "these data sets of the suite")
+@_only("--training", "this training, natural or pgd")
 @click.option(
-    "--methods", metavar="NAME,…", callback=_names, help="Run only these methods of the suite."
-)
-@click.option(
-    "--datasets", metavar="NAME,…", callback=_names, help="Run only these data sets of the suite."
-)
-@click.option(
-    "--training", metavar="NAME,…", callback=_names, help="Run only natural, or only pgd, training."
-)
-@click.option(
-    "--seeds",
-    type=click.IntRange(min=1),
-    help="Repetitions, instead of the suite's; the report is on these.",
+    "--seeds", type=click.IntRange(min=1), help="Number of repetitions, instead of the suite's."
 )
 @click.option(
     "--scale",
     type=click.FloatRange(min=0, min_open=True, max=1),
     default=1.0,
-    help="Share of epochs, training data, attacked samples and repetitions (but --seeds has the "
-    "last word on these); tables name it.",
+    help="Share of epochs, training data, attacked samples and repetitions to use. --seeds "
+    "overrides the repetitions.",
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:0, …")
 @click.option(
@@ -67,50 +65,50 @@ def _names(_: click.Context, __: click.Parameter, option: str | None) -> list[st
     type=click.Choice(["float32", "mixed"]),
     default="float32",
     show_default=True,
-    help="Of training; mixed: backbones compute in bfloat16, graphs in float32.",
+    help="Training precision; 'mixed' runs backbones in bfloat16, graphs in float32.",
 )
 @click.option(
     "--results",
     type=click.Path(path_type=Path),
-    help="Default: results/SUITE, with a scale results/SUITE-scale-F.",
+    help="Results folder. Default: results/SUITE, with --scale results/SUITE-scale-F.",
 )
 @click.option(
     "--jobs",
     type=click.IntRange(min=0),
-    help="Cells at a time, each in a process of its own; the results are the same. 0: in this "
-    "process, for a debugger. Default: LAPBENCH_JOBS, or 1; on a cluster all that it can take.",
+    help="Cells that run at the same time, each in its own process. 0 runs them in this process, "
+    "for a debugger. Default: LAPBENCH_JOBS, or 1; with --executor, as many as the cluster takes.",
 )
 @click.option(
     "--executor",
     metavar="ADDRESS",
     default="",
-    help="Of a dask.distributed scheduler, tcp://HOST:8786, whose workers run the cells.",
+    help="Address of a dask.distributed scheduler whose workers run the cells, such as "
+    "tcp://HOST:8786.",
 )
 @click.option(
     "--timeout",
     type=_DURATION,
-    help="Stop a cell after so long, 90s, 30m or 5h, and store it as failed; its next run "
-    "continues from its last checkpoint.",
+    help="Time limit of a cell, such as 90s, 30m or 5h. Beyond it the cell fails; the next run "
+    "continues from its checkpoint.",
 )
 @click.option(
     "--memory",
     type=_SIZE,
-    help="Memory that the process of a cell may allocate, 800MB or 4GB; beyond it the cell fails. "
-    "Linux only.",
+    help="Memory limit of a cell, such as 800MB or 4GB. Beyond it the cell fails. Linux only.",
 )
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Say which cells would run and about how long they train, and stop; downloads missing "
-    "data.",
+    help="Only list the cells that would run, with their estimated times. Missing data are "
+    "downloaded.",
 )
-@click.option("--no-retry", is_flag=True, help="Leave cells that failed before as they are.")
+@click.option("--no-retry", is_flag=True, help="Do not run failed cells again.")
 def run(suite: str, dry_run: bool, no_retry: bool, **options: Any) -> None:
-    """Run SUITE (a name from `lapbench list suites`, or a TOML file) and report on it.
+    """Run a suite, print the leaderboard and write the report.
 
-    Prints the leaderboard, and writes records, tables and figures into the results folder. Cells
-    that are finished there are not run again. Exits with 1 if a cell failed, after finishing all
-    others; `lapbench show KEY` prints its traceback.
+    SUITE is a name from `lapbench list suites`, or a TOML file. Records, tables and figures are
+    written into the results folder. Finished cells are not run again. If a cell fails, the others
+    still run, and the exit status is 1; `lapbench show KEY` prints the traceback.
 
     \b
     Examples:

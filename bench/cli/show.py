@@ -14,10 +14,10 @@ from lapbench.suite.cells import Cell
 
 
 def describe(beginning: str, results: Path) -> str:
-    """Return a text of the record whose key begins so.
+    """Text of the record whose key begins with ``beginning``.
 
     Args:
-        beginning: of the key.
+        beginning: first letters of the key.
         results: a results folder, or a folder of results folders.
 
     Raises:
@@ -25,22 +25,23 @@ def describe(beginning: str, results: Path) -> str:
 
     """
     folders = [ResultsFolder(path) for path in (results, *sorted(results.glob("*/")))]
-    found = [
+    having = [
         folder
         for folder in folders
-        if any(k.startswith(beginning.lower()) for k in folder.list_keys())
+        if any(key.startswith(beginning.lower()) for key in folder.list_keys())
     ]
-    if len(found) != 1:
-        names = ", ".join(str(folder.path) for folder in found)
+    if len(having) != 1:
+        names = ", ".join(str(folder.path) for folder in having)
         raise RecordError(
-            f"{len(found)} results folders in {results} have a record whose key begins with "
-            f"{beginning!r}{': ' + names if names else ''}; name the folder with --results"
+            f"KEY: received {beginning!r}; must be the beginning of a key in one results folder, "
+            f"and {len(having)} in {results} have such a key{': ' + names if names else ''}; "
+            "give the results folder with --results"
         )
-    return _describe_record(found[0].find_record(beginning), found[0])
+    return _describe_record(having[0].find_record(beginning), having[0])
 
 
 def describe_machine() -> str:
-    """Return versions, processor and accelerators."""
+    """Versions, processor and accelerators."""
     about = asdict(provenance("cpu"))
     del about["command"], about["started"]
     about["accelerator"] = [

@@ -1,4 +1,6 @@
-"""The leaderboard on the terminal."""
+"""A report on the terminal."""
+
+from collections.abc import Sequence
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
@@ -11,11 +13,11 @@ from lapbench.reports.report import Report
 from lapbench.reports.statistics.tests import is_marked
 
 WIDE = 1000
-"""Columns of a file or a pipe, in which nothing is to be wrapped."""
+"""Width in a file or a pipe, so that nothing is wrapped."""
 
 
 def wide_console() -> Console:
-    """Return the console on standard output; in a file or a pipe nothing is wrapped."""
+    """Console on standard output; in a file or a pipe nothing is wrapped."""
     console = Console(highlight=False, markup=False)
     if not console.is_terminal:
         console.width = WIDE
@@ -23,26 +25,18 @@ def wide_console() -> Console:
 
 
 def print_report(report: Report) -> None:
-    """Print the leaderboard and all that a reader must know about it, and the files written.
+    """Print leaderboard, further tables, conditions and the files written.
 
-    Task, backbone and training stand in the title where all rows share them. In a file or a pipe
-    nothing is wrapped.
+    Task, backbone and training are in the title if all rows share them.
     """
     console = wide_console()
     board = readable(report.board, report.published).map(_plain)
     shared = [name for name in ("task", "backbone", "training") if board[name].nunique() == 1]
     about = ", ".join(f"{name} {board[name].iloc[0]}" for name in shared)
-    table = Table(title=f"{_plain(report.title)}\n{about}", box=SIMPLE_HEAD, padding=(0, 1))
-    for column in board.columns.drop(shared):
-        numeric = board[column].str[:1].str.isdigit().any()
-        named = column in ("method", "gradient")
-        table.add_column(
-            column, justify="right" if numeric else "left", overflow="fold", no_wrap=named
-        )
-    for _, row in board.iterrows():
-        style = "bold" if is_marked(row["against the best"]) else None
-        table.add_row(*row.drop(shared), style=style)
-    console.print(table)
+    marked = board["against the best"].map(is_marked)
+    _print_table(
+        console, f"{_plain(report.title)}\n{about}", board.drop(columns=shared), list(marked)
+    )
     further = further_numbers(report.board)
     if not further.empty:
         console.print("Numbers of single methods:")
@@ -54,9 +48,7 @@ def print_report(report: Report) -> None:
             console.print(_plain(text))
     if not report.published.empty:
         _print_table(console, "Published and measured", readable_published(report.published))
-    for line in [*report.statistics, *report.conditions]:
-        console.print(_plain(line))
-    for line in report.inapplicable:
+    for line in [*report.statistics, *report.conditions, *report.inapplicable]:
         console.print(_plain(line))
     if report.unfinished:
         console.print("Cells without a result:")
@@ -69,18 +61,25 @@ def print_report(report: Report) -> None:
     console.print(f"The page, for a browser: {page.resolve()}")
 
 
-def _print_table(console: Console, title: str, rows: pd.DataFrame) -> None:
+def _print_table(
+    console: Console, title: str, rows: pd.DataFrame, bold: Sequence[bool] = ()
+) -> None:
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1))
     for column in rows.columns:
         numeric = rows[column].str[:1].str.isdigit().any()
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for _, row in rows.map(_plain).iterrows():
-        table.add_row(*row)
+        table.add_column(
+            column,
+            justify="right" if numeric else "left",
+            overflow="fold",
+            no_wrap=bool(bold) and column in ("method", "gradient"),
+        )
+    for number, (_, row) in enumerate(rows.map(_plain).iterrows()):
+        table.add_row(*row, style="bold" if bold and bold[number] else None)
     console.print(table)
 
 
 def _plain(text: object) -> str:
-    """Return a text without letters that would steer the terminal, as records may hold any."""
+    """Text without control characters, which records may contain."""
     return "".join(
         letter if letter.isprintable() or letter == "\n" else "�" for letter in str(text)
     )

@@ -1,4 +1,4 @@
-"""What a reader must know of the attacks: their budgets, and which have no result."""
+"""Sentences on the attacks: their budgets, and attacks without a result."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -36,17 +36,17 @@ def attack_conditions(plan: Plan) -> Iterator[str]:
 
 
 def unit_conditions(plan: Plan, records: dict[str, Record]) -> list[str]:
-    """Return in sentences what normalised ε are in units of the input, by task."""
-    found: defaultdict[str, set[float]] = defaultdict(set)
+    """Normalised ε in units of the input, a sentence for each task."""
+    deviations_of: defaultdict[str, set[float]] = defaultdict(set)
     radii: defaultdict[str, set[float]] = defaultdict(set)
     for planned, names in zip(plan.cells, name_cells(plan.cells), strict=True):
         record = records.get(planned.key)
         for metric in record.metrics if record else ():
             if metric.metric == "input_deviation":
-                found[names["task"]].add(metric.value)
+                deviations_of[names["task"]].add(metric.value)
                 radii[names["task"]] |= set(_normalized_radii(planned.cell))
     lines = []
-    for task, deviations in found.items():
+    for task, deviations in deviations_of.items():
         mean = sum(deviations) / len(deviations)
         converted = "; ".join(f"{e:g} is {e * mean:.4g}" for e in sorted(radii[task]))
         lines.append(
@@ -83,18 +83,18 @@ def _text(value: object) -> str:
 
 
 def unfinished_attacks(plan: Plan, records: dict[str, Record]) -> tuple[list[str], list[str]]:
-    """Return a line for every attack that a method has no result of, with the reason.
+    """Lines for attacks without a result, with the reason.
 
     First those that failed, then those that do not apply.
     """
-    found: defaultdict[tuple[str, str, str, str], list[str]] = defaultdict(list)
+    cells: defaultdict[tuple[str, str, str, str], list[str]] = defaultdict(list)
     for planned, names in zip(plan.cells, name_cells(plan.cells), strict=True):
         for run in records[planned.key].attacks if planned.key in records else ():
             if run.status != "ok":
                 reason = str(run.reason).splitlines()[0]
-                found[run.status, run.label, names["method"], reason].append(planned.key)
+                cells[run.status, run.label, names["method"], reason].append(planned.key)
     lines: dict[bool, list[str]] = {False: [], True: []}
-    for (status, label, method, reason), keys in found.items():
+    for (status, label, method, reason), keys in cells.items():
         lines[status == "skipped"].append(
             f"attack {label} on {method}, {len(keys)} cell(s): {status} ({reason}); "
             f"lapbench show {keys[0]}"

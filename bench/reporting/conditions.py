@@ -1,4 +1,4 @@
-"""What a reader must know of the numbers: budgets, repetitions, origin, and what they mean."""
+"""Sentences on the conditions of a report: budgets, repetitions, origin, meaning of numbers."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ EXPLAINED = {
 
 
 def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]:
-    """Return in sentences the budget, the seeds and the origin of the numbers."""
+    """Sentences on budget, repetitions, evaluation and origin of the numbers."""
     cells = [planned.cell for planned in plan.cells]
     evaluations = _distinct(
         f"{e.split} split in batches of {e.batch_size}" for e in (c.evaluation for c in cells)
@@ -82,7 +82,6 @@ def conditions(plan: Plan, records: dict[str, Record], others: int) -> list[str]
 
 
 def _repetitions(plan: Plan) -> str:
-    """Return how many repetitions the rows have."""
     rows: Counter[tuple[str, ...]] = Counter()
     for planned, names in zip(plan.cells, name_cells(plan.cells), strict=True):
         rows[*names.values(), planned.cell.training] += 1
@@ -99,14 +98,14 @@ def _pgd(attack: AdversarialTraining) -> str:
 
 
 def _budgets(plan: Plan) -> list[str]:
-    """Return the budgets, and those that are not of every task with the tasks that have them."""
-    found: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    """Distinct budgets; those that not all tasks share name their tasks."""
+    places: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for planned, names in zip(plan.cells, name_cells(plan.cells), strict=True):
-        found[str(planned.cell.budget)][f"{names['task']} with {names['backbone']}"] = None
-    tasks = {task for having in found.values() for task in having}
+        places[str(planned.cell.budget)][f"{names['task']} with {names['backbone']}"] = None
+    tasks = {task for having in places.values() for task in having}
     return [
         text if len(having) == len(tasks) else f"{text} on {', '.join(having)}"
-        for text, having in found.items()
+        for text, having in places.items()
     ]
 
 

@@ -24,27 +24,19 @@ _TRACEBACK = 12
 """Lines from the beginning of a traceback, and from its end."""
 
 
-def make_page(found: Collected, report: Report, figures: Sequence[page.Figure]) -> page.Page:
-    """Return the page of a report.
-
-    Args:
-        found: what the report is on.
-        report: its tables and sentences.
-        figures: in the order of the page.
-
-    """
+def make_page(collected: Collected, report: Report, figures: Sequence[page.Figure]) -> page.Page:
+    """Page of a report."""
     return page.Page(
         **vars(report),
-        commands=[_command(*folder) for folder in found.folders],
+        commands=[_command(*folder) for folder in collected.folders],
         generator=f"lapbench {version('lapbench')}, commit {_in_words(commit())}",
-        cells=list(_cells(found)),
-        origins=_origins(found),
+        cells=list(_cells(collected)),
+        origins=_origins(collected),
         figures=list(figures),
     )
 
 
 def _command(suite: str, results: Path, seeds: int) -> str:
-    """Return what runs the cells that a folder misses."""
     parts = ["lapbench", "run", suite, "--seeds", str(seeds), "--results", str(results)]
     return shlex.join(parts)
 
@@ -53,9 +45,9 @@ def _in_words(commit: str) -> str:
     return commit.replace("+", " with local changes")
 
 
-def _origins(found: Collected) -> list[page.Origin]:
-    """Return what made the records: distinct commands, commits, versions and machines."""
-    made = Counter(_origin(record) for record in found.records.values())
+def _origins(collected: Collected) -> list[page.Origin]:
+    """Distinct commands, commits, versions and machines of the records."""
+    made = Counter(_origin(record) for record in collected.records.values())
     return [replace(origin, cells=count) for origin, count in made.most_common()]
 
 
@@ -72,10 +64,10 @@ def _origin(record: Record) -> page.Origin:
     )
 
 
-def _cells(found: Collected) -> Iterator[page.PageCell]:
-    plan = found.plan.cells
+def _cells(collected: Collected) -> Iterator[page.PageCell]:
+    plan = collected.plan.cells
     for planned, names in zip(plan, name_cells(plan), strict=True):
-        record = found.records.get(planned.key)
+        record = collected.records.get(planned.key)
         shown = page.PageCell(
             task=names["task"],
             backbone=names["backbone"],
@@ -83,15 +75,15 @@ def _cells(found: Collected) -> Iterator[page.PageCell]:
             training=planned.cell.training,
             repetition=planned.cell.repetition,
             key=planned.key,
-            status="refused" if planned.key in found.refused else "not run",
-            reason=found.refused.get(planned.key, ""),
+            status="refused" if planned.key in collected.refused else "not run",
+            reason=collected.refused.get(planned.key, ""),
             configuration=_configuration(planned),
         )
         yield _with_record(shown, record) if record else shown
 
 
 def _configuration(planned: PlannedCell) -> str:
-    """Return what all repetitions of a row have in common."""
+    """All of a cell but its repetition, as text."""
     tree = TypeAdapter(Cell).dump_python(planned.cell, mode="json")
     label = {"label": planned.label} if planned.label else {}
     return indented(label | {k: v for k, v in tree.items() if k not in _OF_REPETITION})
@@ -118,7 +110,6 @@ def _with_record(shown: page.PageCell, record: Record) -> page.PageCell:
 
 
 def _details(record: Record) -> Iterator[tuple[str, str]]:
-    """Yield headings and texts on what came of a cell."""
     numbers = [f"{m.split} {m.metric}: {m.value:.4g}" for m in record.metrics if not m.attack]
     texts = {
         "numbers": numbers,

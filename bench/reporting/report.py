@@ -25,7 +25,7 @@ from lapbench.results.folder import RecordError
 
 
 class FigureError(LapbenchError):
-    """A figure was asked for by name and its data are missing."""
+    """The data of a named figure are missing."""
 
 
 def write_report(
@@ -42,20 +42,20 @@ def write_report(
         figures: names; by default every figure whose data are there.
 
     Raises:
-        RecordError: if a folder is not a results folder, folders contradict each other, or several
-            are given without an output.
+        RecordError: if a folder is not a results folder, if folders contradict each other, or if
+            several are given without an output.
         UnknownNameError: if there is no figure of a name.
         FigureError: if the data of a figure that was named are missing.
 
     """
-    found = collect(results)
+    collected = collect(results)
     target = _target(results, output)
     wanted = [figures] if isinstance(figures, str) else figures
-    report = summarise(found)
-    drawings = _draw(report, found, target / "figures", wanted)
+    report = summarise(collected)
+    drawings = _draw(report, collected, target / "figures", wanted)
     _write_tables(report, target)
     page = target / "index.html"
-    page.write_text(render(make_page(found, report, drawings)), encoding="utf-8")
+    page.write_text(render(make_page(collected, report, drawings)), encoding="utf-8")
     report.files.insert(0, page)
     return report
 
@@ -66,20 +66,22 @@ def _target(results: str | Path | Sequence[str | Path], output: str | Path | Non
     folders = [results] if isinstance(results, str | Path) else list(results)
     if len(folders) > 1:
         raise RecordError(
-            f"received {len(folders)} results folders and no folder for their report; name one "
-            "with --output (from Python output=…)"
+            f"output: received none for {len(folders)} results folders; must be a folder for the "
+            "report; give it with --output (from Python output=…)"
         )
     return Path(folders[0])
 
 
-def _draw(report: Report, found: Collected, folder: Path, wanted: Sequence[str]) -> list[Figure]:
+def _draw(
+    report: Report, collected: Collected, folder: Path, wanted: Sequence[str]
+) -> list[Figure]:
     """Write the figures that were named, or all whose data are there, and return them."""
 
     def arrays(key: str) -> dict[str, Any]:
-        return found.homes[key].read_arrays(key) if key in found.homes else {}
+        return collected.homes[key].read_arrays(key) if key in collected.homes else {}
 
     def curves(key: str) -> dict[str, list[float | None]]:
-        return found.records[key].curves if key in found.records else {}
+        return collected.records[key].curves if key in collected.records else {}
 
     folder.mkdir(parents=True, exist_ok=True)
     results = Results(report.records, arrays, curves, report.published)
@@ -95,7 +97,7 @@ def _draw(report: Report, found: Collected, folder: Path, wanted: Sequence[str])
             report.unfinished.append(reason)
             continue
         if drawing is None and wanted:
-            raise FigureError(f"figure {name} has no data here. {needs(module)}")
+            raise FigureError(f"figure {name}: there are no data for it. {needs(module)}")
         report.files.extend(files)
         drawings += [drawing] if drawing else []
     return drawings

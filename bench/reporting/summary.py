@@ -1,8 +1,9 @@
-"""What a report says: all its tables and sentences."""
+"""All tables and sentences of a report, made from its records."""
 
 from lapbench.reporting.attack_conditions import unfinished_attacks
 from lapbench.reporting.conditions import conditions
-from lapbench.reporting.published import entries, published_rows
+from lapbench.reporting.correspondence import published_rows
+from lapbench.reporting.published import entries
 from lapbench.reports.leaderboard import leaderboard, unfinished
 from lapbench.reports.published import beside_measured
 from lapbench.reports.published import describe as describe_published
@@ -15,10 +16,10 @@ from lapbench.results.collect import Collected
 from lapbench.results.tidy import tidy, tidy_flags
 
 
-def summarise(found: Collected) -> Report:
-    """Return all tables and sentences."""
-    plan, records = found.plan, found.records
-    frame, flags = tidy(plan, records, found.refused), tidy_flags(plan, records)
+def summarise(collected: Collected) -> Report:
+    """All tables and sentences of a report."""
+    plan, records = collected.plan, collected.records
+    frame, flags = tidy(plan, records, collected.refused), tidy_flags(plan, records)
     under_attack = robustness(frame)
     failed, inapplicable = unfinished_attacks(plan, records)
     printed = published_rows(plan)
@@ -34,7 +35,7 @@ def summarise(found: Collected) -> Report:
         comparisons=comparisons(frame),
         statistics=[describe(means) for means in mean_accuracies(frame)],
         conditions=[
-            *conditions(plan, records, found.others),
+            *conditions(plan, records, collected.others),
             describe_published(printed, len(entries())),
         ],
         unfinished=[*unfinished(frame), *failed],

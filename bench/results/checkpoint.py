@@ -1,4 +1,4 @@
-"""Checkpoints: the state of a training after an epoch, from which a stopped cell goes on."""
+"""Checkpoints: the state of a training after an epoch, from which a stopped cell continues."""
 
 import hashlib
 import sys
@@ -17,16 +17,16 @@ from lapbench.suite.cells import Cell
 from lapbench.training.state import State
 
 SECONDS = 10.0
-"""Between two checkpoints of a cell at least; shorter work is sooner done again than stored."""
+"""Least time between two checkpoints of a cell."""
 
 
 class Checkpoints:
-    """The checkpoint of one training in a results folder, the latest alone.
+    """The latest checkpoint of one training in a results folder.
 
     Args:
-        folder: of the results; the file is ``checkpoints/<name>.pt`` in it.
+        folder: results folder; the file is ``checkpoints/<name>.pt`` in it.
         name: the key of the cell.
-        cell: whose training it is.
+        cell: configuration of the training.
 
     """
 
@@ -37,10 +37,10 @@ class Checkpoints:
         self._latest = time.monotonic()
 
     def read(self) -> State | None:
-        """Return what was saved by the same code; None where there is nothing.
+        """State that the same code saved; None if there is none.
 
         Warns:
-            RuntimeWarning: if a checkpoint is damaged or of other code, and training starts anew.
+            RuntimeWarning: if a checkpoint is damaged or from other code; training restarts.
 
         """
         try:
@@ -57,10 +57,10 @@ class Checkpoints:
         return None
 
     def save(self, make: Callable[[], State]) -> None:
-        """Replace the checkpoint, if the last one is ten seconds old.
+        """Replace the checkpoint, if the last one is at least ten seconds old.
 
         Warns:
-            RuntimeWarning: if it cannot be written; training goes on without.
+            RuntimeWarning: if it cannot be written; training continues.
 
         """
         if time.monotonic() - self._latest < SECONDS:
@@ -72,7 +72,7 @@ class Checkpoints:
         self._latest = time.monotonic()
 
     def delete(self) -> None:
-        """Remove what is not needed any more."""
+        """Remove the checkpoint."""
         self._path.unlink(missing_ok=True)
 
 
@@ -92,7 +92,7 @@ _CODE = _hash(
 
 
 def _plugins_of(cell: Cell) -> str:
-    """Return a hash of the files of what a cell uses that is not lapbench's own; "" without."""
+    """Hash of the plug-in files that a cell uses; "" if there are none."""
     used = [("datasets", cell.dataset), ("backbones", cell.backbone), ("methods", cell.method.head)]
     used += [("methods", term) for term in cell.method.terms]
     modules = {discovery.load(kind, part.name).__module__ for kind, part in used}

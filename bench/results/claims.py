@@ -1,4 +1,4 @@
-"""Cells that run: which process has them, and how far they are."""
+"""Claims on running cells, so that one process has each, and notes on their progress."""
 
 import json
 import time
@@ -17,9 +17,9 @@ _SECONDS = 0.5
 
 @contextmanager
 def claim(folder: ResultsFolder, name: str) -> Iterator[bool]:
-    """Hold a name in a results folder; yield False if another process has it.
+    """Hold a name in a results folder; yield False if another process holds it.
 
-    A process that dies lets go. Whoever gets a name that was held looks at the result first.
+    The claim of a process that dies ends. Look for a result after claiming a name.
     """
     path = _path(folder, name, "lock")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def claim(folder: ResultsFolder, name: str) -> Iterator[bool]:
 
 
 def file_events(folder: ResultsFolder, key: str) -> Events:
-    """Return events that leave notes for the process which waits for a cell."""
+    """Events that write notes for the process which waits for a cell."""
     path = _path(folder, key, "json")
     latest = -_SECONDS
 
@@ -48,14 +48,14 @@ def file_events(folder: ResultsFolder, key: str) -> Events:
         now = time.monotonic()
         if now - latest >= _SECONDS:
             latest = now
-            with suppress(OSError):  # A note is worth no failure.
+            with suppress(OSError):  # A note that fails must not stop the cell.
                 path.write_text(json.dumps([epoch, text]), encoding="utf-8")
 
     return events_in_words(note)
 
 
 def read_note(folder: ResultsFolder, key: str) -> tuple[int | None, str]:
-    """Return the latest note on a cell; nothing where there is none, or half of one."""
+    """Latest note on a cell: epoch and text, or None and "" without a complete note."""
     try:
         epoch, text = json.loads(_path(folder, key, "json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -18,7 +18,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, eq=False)
 class Collected:
-    """What a report is made from.
+    """Plan and records from which a report is made.
 
     Attributes:
         plan: all planned cells, of all folders.
@@ -39,7 +39,7 @@ class Collected:
 
 
 def load_records(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
-    """Return all numbers of a results folder, or of several merged, one row a number.
+    """All numbers of a results folder, or of several merged, one row for each number.
 
     Columns: ``task, backbone, method, training, gradient, repetition, key, status, reason, metric,
     split, value, count``, and ``attack, norm, parameter, level, steps`` of numbers under an attack,
@@ -55,32 +55,32 @@ def load_records(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
         RecordError: if a folder has no plan, or folders contradict each other; see :func:`collect`.
 
     """
-    found = collect(results)
-    return tidy(found.plan, found.records, found.refused)
+    collected = collect(results)
+    return tidy(collected.plan, collected.records, collected.refused)
 
 
 def collect(results: str | Path | Sequence[str | Path]) -> Collected:
-    """Return plan and records of a results folder, or of several merged.
+    """Plan and records of a results folder, or of several merged.
 
-    A cell that several folders have counts once: of its records one that is final goes before one
-    that is to be tried again, and equal ones are the same. Rows of different suites that have the
-    same name are told apart by the name of their suite.
+    A cell that is in several folders counts once; final records take precedence over failed ones.
+    Rows of different suites with the same name get the name of their suite.
 
     Args:
         results: folders that ``run`` wrote, on any machine.
 
     Raises:
-        RecordError: if a folder is not a results folder; if two final records of a cell disagree,
-            as a report must not choose between them; or if cells with different settings would be
-            one row.
+        RecordError: if a folder is not a results folder, if two final records of a cell disagree,
+            or if cells with different settings would share a row.
 
     """
     given = [results] if isinstance(results, str | Path) else list(results)
     if not given:
-        raise RecordError("results: received no folder; must be one or more that a run wrote")
+        raise RecordError(
+            "results: received no folder; must be one or more folders that `lapbench run` wrote"
+        )
     folders = [ResultsFolder(path) for path in given]
     plans = [folder.read_plan() for folder in folders]
-    found: defaultdict[str, list[tuple[ResultsFolder, Record]]] = defaultdict(list)
+    copies_of: defaultdict[str, list[tuple[ResultsFolder, Record]]] = defaultdict(list)
     refused: dict[str, str] = {}
     others = 0
     for folder, plan in zip(folders, plans, strict=True):
@@ -91,13 +91,13 @@ def collect(results: str | Path | Sequence[str | Path]) -> Collected:
                 continue
             try:
                 record = folder.read_record(key)
-                found[key].append((folder, record))
+                copies_of[key].append((folder, record))
             except RecordError as error:
                 refused[key] = str(error)
-    conflicts = [text for copies in found.values() if (text := _conflict(copies))]
+    conflicts = [text for copies in copies_of.values() if (text := _conflict(copies))]
     if conflicts:
         raise RecordError(_explain(conflicts))
-    kept = {key: min(copies, key=lambda copy: _rank(copy[1])) for key, copies in found.items()}
+    kept = {key: min(copies, key=lambda copy: _rank(copy[1])) for key, copies in copies_of.items()}
     return Collected(
         plan=plans[0] if len(plans) == 1 else merge(plans),
         records={key: record for key, (_, record) in kept.items()},
@@ -116,11 +116,11 @@ def _rank(record: Record) -> tuple[bool, bool]:
 
 
 def _conflict(copies: list[tuple[ResultsFolder, Record]]) -> str:
-    """Return in words how final records of a cell disagree, empty if they do not."""
+    """First difference between final records of a cell, in words; empty if there is none."""
     final = [(home, record) for home, record in copies if record.is_final]
     for home, record in final[1:]:
-        first, found = final[0]
-        if difference := first_difference(outcome(found), outcome(record)):
+        first, reference = final[0]
+        if difference := first_difference(outcome(reference), outcome(record)):
             return (
                 f"{first.record_path(record.key)} and {home.record_path(record.key)}: {difference}"
             )
@@ -130,7 +130,6 @@ def _conflict(copies: list[tuple[ResultsFolder, Record]]) -> str:
 def _explain(conflicts: list[str]) -> str:
     more = f" (and {len(conflicts) - _SHOWN} more)" if len(conflicts) > _SHOWN else ""
     return (
-        f"{len(conflicts)} cell(s) have records that disagree, and a report must not choose: "
-        f"{'; '.join(conflicts[:_SHOWN])}{more}. Leave one of the folders out, or move the records "
-        "that should not count out of it; folders that share no cell can always be merged"
+        f"{len(conflicts)} cell(s) have records that disagree: {'; '.join(conflicts[:_SHOWN])}"
+        f"{more}. Leave out one of the folders, or remove the records that must not count"
     )

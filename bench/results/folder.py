@@ -1,4 +1,4 @@
-"""A folder of results, in which every file is written whole or not at all."""
+"""A results folder, in which every file is written completely or not at all."""
 
 import json
 import os
@@ -21,11 +21,11 @@ Place = Literal["weights", "checkpoints"]
 
 
 class RecordError(LapbenchError):
-    """A results folder holds something that cannot be read; the message says what to do."""
+    """A results folder or a file in it cannot be read."""
 
 
 class DamagedRecordError(RecordError):
-    """A file is cut off or changed by hand, so that it cannot be read."""
+    """A file is truncated or was changed by hand."""
 
 
 class ResultsFolder:
@@ -42,12 +42,12 @@ class ResultsFolder:
         _write(self.path / PLAN_FILE, lambda file: file.write(_to_json(Plan, plan)))
 
     def read_plan(self) -> Plan:
-        """The plan; an error if this is not a results folder."""
+        """Plan of the folder."""
         path = self.path / PLAN_FILE
         if not path.is_file():
             raise RecordError(
-                f"{self.path} is not a results folder (it has no plan.json); give the folder that "
-                "`lapbench run` wrote, results/default for example"
+                f"{self.path} is not a results folder: there is no {PLAN_FILE}; give a folder that "
+                "`lapbench run` wrote, such as results/default"
             )
         plan: Plan = _read(Plan, path)
         return plan
@@ -57,16 +57,16 @@ class ResultsFolder:
         _write(self.record_path(record.key), lambda file: file.write(_to_json(Record, record)))
 
     def record_path(self, key: str) -> Path:
-        """Return where the record of a key stands."""
+        """Path of the record of a key."""
         return self.path / "records" / f"{key}.json"
 
     def read_record(self, key: str) -> Record:
-        """Return a record, or say why it cannot be used."""
+        """Record of a key."""
         record: Record = _read(Record, self.record_path(key))
         return record
 
     def find_final(self, key: str) -> Record | None:
-        """Return the record of a cell that need not run again; None if there is no such."""
+        """Record of a cell that need not run again, or None."""
         if not self.record_path(key).is_file():
             return None
         try:
@@ -76,18 +76,18 @@ class ResultsFolder:
         return record if record.is_final else None
 
     def list_keys(self) -> list[str]:
-        """Return the keys of all records; unfinished temporary files are not records."""
+        """Keys of all records; unfinished temporary files are not records."""
         return sorted(path.stem for path in (self.path / "records").glob("[!.]*.json"))
 
     def find_record(self, beginning: str) -> Record:
-        """Return the one record whose key begins so."""
-        found = [key for key in self.list_keys() if key.startswith(beginning.lower())]
-        if len(found) != 1:
+        """Record whose key begins with ``beginning``."""
+        keys = [key for key in self.list_keys() if key.startswith(beginning.lower())]
+        if len(keys) != 1:
             raise RecordError(
-                f"{len(found)} records in {self.path} begin with {beginning!r}; "
-                f"{'give more of the key' if found else 'keys are the names of records/*.json'}"
+                f"key: received {beginning!r}, which begins {len(keys)} keys in {self.path}; must "
+                "begin one; keys are the names of records/*.json"
             )
-        return self.read_record(found[0])
+        return self.read_record(keys[0])
 
     def write_arrays(self, key: str, arrays: dict[str, np.ndarray[Any, Any]]) -> None:
         """Store named arrays of a cell."""
@@ -96,7 +96,7 @@ class ResultsFolder:
         )
 
     def read_arrays(self, key: str) -> dict[str, np.ndarray[Any, Any]]:
-        """Return the arrays of a cell; empty if it stored none."""
+        """Arrays of a cell; empty if there are none."""
         path = self.path / "arrays" / f"{key}.npz"
         if not path.is_file():
             return {}
@@ -114,7 +114,7 @@ class ResultsFolder:
         _write(self.path / place / f"{key}.pt", lambda file: file.write(content.getbuffer()))
 
     def read_weights(self, key: str, place: Place = "weights") -> dict[str, Any]:
-        """Return the state of a model, read without executing code."""
+        """State of a model, read without executing code."""
         path = self.path / place / f"{key}.pt"
         if not path.is_file():
             raise RecordError(f"{path} does not exist; run the suite again to train the model")
@@ -143,7 +143,7 @@ def _write(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
 
 
 def _to_json(kind: Any, content: Any) -> bytes:
-    """Return readable JSON; NaN and infinity are refused, as no JSON reader knows them."""
+    """JSON text without NaN and infinity, which are not valid JSON."""
     tree = TypeAdapter(kind).dump_python(content, mode="json")
     return json.dumps(tree, indent=1, allow_nan=False, ensure_ascii=False).encode()
 

@@ -1,4 +1,4 @@
-"""Several plans as one, and how records of a cell disagree."""
+"""Plans of several folders merged into one, and differences of records."""
 
 import json
 from collections import defaultdict
@@ -20,13 +20,13 @@ Row = tuple[str, ...]
 
 
 def merge(plans: Sequence[Plan]) -> Plan:
-    """Return one plan of the cells of all, in their order.
+    """One plan with the cells of all, in their order.
 
-    Rows of one name whose cells differ in more than their repetition are told apart by the name of
-    their suite.
+    Rows of the same name whose cells differ in more than the repetition get the name of their
+    suite.
 
     Raises:
-        RecordError: if that does not tell them apart.
+        RecordError: if rows still have the same name.
 
     """
     cells: dict[str, PlannedCell] = {}
@@ -53,7 +53,6 @@ def merge(plans: Sequence[Plan]) -> Plan:
 
 
 def _rows(cells: list[PlannedCell]) -> list[Row]:
-    """Return the names of each cell's row."""
     named = zip(cells, name_cells(cells), strict=True)
     return [(*names.values(), planned.cell.training) for planned, names in named]
 
@@ -73,20 +72,20 @@ def _mixed_rows(cells: list[PlannedCell]) -> Iterator[tuple[Row, str]]:
 
 
 def _setting(planned: PlannedCell) -> dict[str, Any]:
-    """Return what the repetitions of a row have in common."""
+    """All of a cell but its repetition and the sources of transferred attacks."""
     tree: dict[str, Any] = TypeAdapter(Cell).dump_python(planned.cell, mode="json")
     return {name: tree[name] for name in tree if name not in ("repetition", "sources")}
 
 
 def outcome(record: Record) -> dict[str, Any]:
-    """Return what two runs of a cell have in common."""
+    """Parts of a record that two runs of a cell share."""
     tree = TypeAdapter(Record).dump_python(record, mode="json")
     parts = ("status", "reason", "metrics", "curves", "attacks", "flags")
     return {part: tree[part] for part in parts}
 
 
 def first_difference(one: Any, other: Any) -> str:
-    """Return in words where two trees first differ, and what stands there; empty if nowhere."""
+    """First difference of two trees in words, with both values; empty if there is none."""
     left, right = dict(_leaves(one)), dict(_leaves(other))
     for place in {**left, **right}:
         values = left.get(place, _ABSENT), right.get(place, _ABSENT)

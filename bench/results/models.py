@@ -8,13 +8,13 @@ from lapbench.results.folder import RecordError, ResultsFolder
 
 
 def load_model(key: str, results: str | Path) -> Model:
-    """Return the trained model of a cell, on the CPU and in evaluation mode.
+    """Trained model of a cell, on the CPU and in evaluation mode.
 
-    Its state, the labelled base set of a graph method included, is that which was evaluated, so
-    predictions in the same batches are the same. Weights are read without executing code.
+    Its state, including the base set of a graph method, is the evaluated one, so predictions in
+    the same batches are equal. Weights are read without executing code.
 
     Args:
-        key: of the record, or its beginning if that is unique.
+        key: of the record, or its first letters if they are unique.
         results: folder that ``run`` wrote.
 
     Raises:
@@ -31,8 +31,8 @@ def load_model(key: str, results: str | Path) -> Model:
     task = record.cell.load_task()
     if record.cell.key(data_hash(task)) != record.key:
         raise RecordError(
-            f"cell {record.key} was trained on other data, or by another version of its method, "
-            "than are here; load it with the lapbench and the data that made it"
+            f"cell {record.key} was trained on other data, or by another version of its method; "
+            "load it with the lapbench and the data that made it"
         )
     model = record.cell.build_model(task)
     model.load_state_dict(folder.read_weights(record.key))

@@ -25,10 +25,10 @@ class Pretrained:
 
 
 def pretrained_key(cell: Cell, simclr: SimCLR, x: Tensor) -> str:
-    """Return the identity of a pretrained backbone: a hash of all that pretraining depends on.
+    """Hash of everything that pretraining depends on.
 
-    Of the data it is the training inputs x (n, …) alone. So cells of all methods, whatever labels
-    and budget they have, share one.
+    Of the data only the training inputs x (n, …) count, so cells of all methods, labels and budgets
+    share a pretrained backbone.
     """
     digest = hashlib.sha256(str(tuple(x.shape)).encode())
     digest.update(x.contiguous().cpu().numpy().tobytes())
@@ -49,33 +49,32 @@ def load_or_pretrain(
     folder: ResultsFolder,
     on_epoch: Callable[[int, float], None] = lambda *_: None,
 ) -> Pretrained:
-    """Return the pretrained backbone of a cell from its results folder, or make and store it there.
+    """Pretrained backbone of a cell, read from its results folder, or computed and stored there.
 
-    It stands beside the weights of trained models, as ``weights/simclr-<key>.pt``. A process that
-    needs the same one meanwhile waits until it is there; when the first dies, the next goes on from
-    the checkpoint.
+    The file is ``weights/simclr-<key>.pt``. Another process that needs the same backbone waits; if
+    the first one dies, the next continues from the checkpoint.
 
     Args:
-        cell: its backbone, seeds, device and precision count; its method does not.
-        simclr: the settings.
-        task: of the cell, on its device.
-        folder: of the results.
-        on_epoch: called after every epoch of pretraining, from 1, with its loss; not if it is read.
+        cell: its backbone, seeds, device and precision are used; its method is not.
+        simclr: settings of the pretraining.
+        task: task of the cell, on its device.
+        folder: results folder.
+        on_epoch: called after every epoch of pretraining, from 1, with the loss.
 
     Raises:
-        DivergedError: if the loss is NaN or infinite; nothing is stored then.
-        LapbenchError: if inputs are no images in [0, 1].
+        DivergedError: if the loss is NaN or infinite; nothing is stored.
+        LapbenchError: if inputs are not images in [0, 1].
 
     Warns:
-        RuntimeWarning: if what is stored is damaged, and therefore made anew.
+        RuntimeWarning: if the stored file is damaged; the backbone is pretrained again.
 
     """
     name = f"simclr-{pretrained_key(cell, simclr, task.train.x)}"
     lock = folder.path / "weights" / f".{name}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(lock):
-        if found := _read(folder, name):
-            return found
+        if stored := _read(folder, name):
+            return stored
         backbone = _build_backbone(cell, task)
         mixed = cell.precision == "mixed"
         checkpoints = Checkpoints(folder, name, cell)
@@ -88,7 +87,7 @@ def load_or_pretrain(
 
 
 def _build_backbone(cell: Cell, task: Task) -> nn.Module:
-    """Return the untrained backbone of a cell, as it is before terms change it."""
+    """Untrained backbone of a cell, as it is before terms change it."""
     return cell.with_softmax().build_model(task).backbone.to(cell.device)
 
 

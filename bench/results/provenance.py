@@ -45,7 +45,7 @@ class Provenance:
 
 
 def provenance(device: str) -> Provenance:
-    """Return where a result computed now on a device comes from."""
+    """Provenance of a result that is computed now on a device."""
     return Provenance(
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -61,10 +61,10 @@ def provenance(device: str) -> Provenance:
 
 @cache
 def commit() -> str:
-    """Return the commit of lapbench's source when the process first asked, or why it is not known.
+    """Commit of lapbench's source, or why it is not known.
 
-    That of the folder of the package if it runs from a checkout, else that of the current folder
-    if it is one, as under tox; never the commit of somebody's own project.
+    It is read from the checkout that runs, else from the current folder if that is a checkout of
+    lapbench, as under tox.
     """
     for folder in (Path(__file__).parents[2], Path.cwd()):
         project = folder / "pyproject.toml"

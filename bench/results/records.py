@@ -18,15 +18,15 @@ FINAL: tuple[Status, ...] = ("ok", "diverged", "skipped")
 
 @validated
 class Record:
-    """What came of a cell.
+    """Result of a cell.
 
     Two runs of one key on one machine agree bit for bit in everything but ``timing`` and
     ``provenance``.
 
     Attributes:
         schema: version of this layout.
-        key: identity of cell, method version and data.
-        cell: what was run.
+        key: hash of cell, method version and data.
+        cell: configuration.
         gradient: how the method obtains its training gradient.
         status: "failed" is tried again in the next run, all others are final.
         reason: why the status is not "ok".
@@ -35,8 +35,8 @@ class Record:
         metrics: numbers on the evaluated split.
         curves: numbers after every epoch, up to the last before a divergence; None where a method
             had none.
-        attacks: what came of each attack on the trained model.
-        flags: whether robustness is real or the gradient is hidden.
+        attacks: outcome of each attack on the trained model.
+        flags: checks for hidden gradients.
         timing: of a trained model.
         provenance: code, packages, machine, time.
 
@@ -62,7 +62,7 @@ class Record:
 
     def __post_init__(self) -> None:
         if self.status == "ok" and not (self.metrics and self.timing):
-            raise ValueError("a record of status ok has metrics and timing")
+            raise ValueError("status: received 'ok'; metrics and timing must be there")
 
     @property
     def is_final(self) -> bool:
@@ -70,12 +70,12 @@ class Record:
         return self.status in FINAL and not self.failed_attacks()
 
     def failed_attacks(self) -> list[AttackRun]:
-        """Return the attacks on the trained model that failed."""
+        """Attacks on the trained model that failed."""
         return [attack for attack in self.attacks if attack.status == "failed"]
 
 
 def indented(content: Any, depth: int = 1) -> str:
-    """Return nested tables as indented lines."""
+    """Nested tables as indented lines."""
     lines = []
     for name, value in content.items():
         if isinstance(value, dict) and value:

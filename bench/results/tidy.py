@@ -48,7 +48,7 @@ _UNATTACKED = {"attack": "", "norm": "", "parameter": "", "level": 0.0, "steps":
 def tidy(
     plan: Plan, records: Mapping[str, Record], refused: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
-    """Return the numbers of planned cells as a tidy frame; see ``load_records``.
+    """Numbers of planned cells as a tidy frame; see ``load_records``.
 
     Args:
         plan: whose cells.
@@ -76,7 +76,7 @@ def tidy(
 
 
 def tidy_flags(plan: Plan, records: Mapping[str, Record]) -> pd.DataFrame:
-    """Return the checks for hidden gradients, one row a cell and check, with the cell's names."""
+    """All checks for hidden gradients, one row a cell and check, with the cell's names."""
     rows = [
         {
             **names,
@@ -115,7 +115,7 @@ def _number(metric: str, value: float, count: int, split: str = "train") -> dict
 
 
 def _typical(timing: Timing) -> Iterable[tuple[str, float]]:
-    """Yield ratio and seconds of a step: the median of each phase, averaged over all epochs."""
+    """Yield ratio and seconds of a step: medians of phases, averaged over all epochs."""
     by_phase: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
     times = zip(timing.phases, timing.step_seconds, timing.softmax_step_seconds, strict=True)
     for phase, own, softmax in times:

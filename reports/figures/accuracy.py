@@ -22,23 +22,23 @@ NAMES = 0.9
 
 
 def draw(results: Results) -> Figure | None:
-    """Return the figure, or None if no cell is finished."""
+    """Figure, or None if no cell is finished."""
     accuracies = _accuracies(results)
     if accuracies.empty:
         return None
-    found = list(panels(accuracies))
-    columns = min(len(found), 2)
-    methods = [rows["method"].nunique() for _, rows in found]
+    titled = list(panels(accuracies))
+    columns = min(len(titled), 2)
+    methods = [rows["method"].nunique() for _, rows in titled]
     heights = [
         0.45 + 0.16 * max(methods[first : first + columns])
-        for first in range(0, len(found), columns)
+        for first in range(0, len(titled), columns)
     ]
     papers = _published(results, accuracies)
     caption = CAPTION if papers.empty else f"{CAPTION} {PUBLISHED}"
     figure = sheet(sum(heights) + 0.2, columns, caption=caption)
-    axes = grid(figure, len(found), columns, height_ratios=heights)
+    axes = grid(figure, len(titled), columns, height_ratios=heights)
     colors = results.colors()
-    for ax, (title, rows) in zip(axes, found, strict=True):
+    for ax, (title, rows) in zip(axes, titled, strict=True):
         own = papers.merge(rows[["task", "backbone", "training"]].drop_duplicates())
         _draw_task(ax, rows, own, colors)
         ax.set_title(heading(title, figure.get_figwidth() / columns - NAMES), loc="left")
@@ -48,7 +48,7 @@ def draw(results: Results) -> Figure | None:
 
 
 def describe(results: Results) -> str:
-    """Return the mean accuracies of the first panels in words, highest first."""
+    """Mean accuracies of the first panels in words, highest first."""
     return f"Mean accuracy, highest first. {highest_first(list(panels(_accuracies(results))))}"
 
 
@@ -58,7 +58,6 @@ def _accuracies(results: Results) -> pd.DataFrame:
 
 
 def _published(results: Results, accuracies: pd.DataFrame) -> pd.DataFrame:
-    """Return the published accuracies of rows that were measured."""
     papers = results.published
     plain = papers[(papers["metric"] == "accuracy") & (papers["attack"] == "")]
     rows = accuracies[["task", "backbone", "method", "training"]].drop_duplicates()
@@ -80,9 +79,9 @@ def _draw_task(ax: Axes, rows: pd.DataFrame, papers: pd.DataFrame, colors: dict[
         alpha=0.5,
         linewidths=0,
     )
-    found = [interval(list(percent[method])) for method in order]
-    means = [each.mean for each in found]
-    low, high = ([getattr(each, end) for each in found] for end in ("low", "high"))
+    intervals = [interval(list(percent[method])) for method in order]
+    means = [each.mean for each in intervals]
+    low, high = ([getattr(each, end) for each in intervals] for end in ("low", "high"))
     ax.hlines(range(len(order)), low, high, colors=[colors[method] for method in order])
     ax.scatter(means, range(len(order)), c=hues, s=14, marker="D", linewidths=0, zorder=3)
     ax.scatter(

@@ -34,7 +34,7 @@ Array = np.ndarray[Any, Any]
 
 
 def draw(results: Results) -> Figure | None:
-    """Return one panel a cell of the first repetition, or None if no hypergradient was stored."""
+    """One panel for each cell of the first repetition, or None if no hypergradient was stored."""
     cells = list(_cells(results))
     if not cells:
         return None
@@ -58,7 +58,7 @@ class Decay:
 
 
 def decay(gradient: Array, distance: Array) -> Decay | None:
-    """Return the exponential through the median |h| of each distance, by least squares of logs.
+    """Exponential through the median |h| of each distance, by least squares of logs.
 
     Left out are hypergradients that are not finite or below 1e-13 of the largest, which are
     rounding, distances of less than 5 of the others, and those that are infinite.
@@ -73,17 +73,17 @@ def decay(gradient: Array, distance: Array) -> Decay | None:
     """
     size = np.abs(gradient)
     kept = np.isfinite(distance) & _above_rounding(size)
-    found, edges = np.unique(distance[kept], return_counts=True)
-    found = found[edges >= FEWEST]
-    if len(found) < 2:
+    hops, edges = np.unique(distance[kept], return_counts=True)
+    hops = hops[edges >= FEWEST]
+    if len(hops) < 2:
         return None
-    medians = [np.median(size[kept & (distance == hop)]) for hop in found]
-    slope, level = np.polyfit(found, np.log(medians), 1)
-    return Decay(float(np.exp(level)), float(np.exp(slope)), int(found[0]), int(found[-1]))
+    medians = [np.median(size[kept & (distance == hop)]) for hop in hops]
+    slope, level = np.polyfit(hops, np.log(medians), 1)
+    return Decay(float(np.exp(level)), float(np.exp(slope)), int(hops[0]), int(hops[-1]))
 
 
 def describe_bound(theorem: Array, gradient: Array, distance: Array) -> str:
-    """Return in words the bound of Theorem 4.1 and the largest hypergradient at its distance.
+    """Bound of Theorem 4.1 and the largest hypergradient at its distance, in words.
 
     The distance is the smallest. The bound is called vacuous if even at the largest distance it
     is above every hypergradient that was found.
@@ -170,7 +170,6 @@ def _reach(gradient: Array, distance: Array, reach: int) -> Iterator[str]:
 
 
 def _draw_decay(ax: Axes, gradient: Array, distance: Array, color: str) -> Iterator[str]:
-    """Draw the fitted exponential, and yield what to say of it."""
     fit = decay(gradient, distance)
     if fit is None:
         return

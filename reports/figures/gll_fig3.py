@@ -24,7 +24,7 @@ CAPTION = (
 
 
 def draw(results: Results) -> Figure | None:
-    """Return the grid for the first repetition, or None if no embedding was stored."""
+    """Grid for the first repetition, or None if no embedding was stored."""
     rows = _embeddings(results)
     if not rows:
         return None
@@ -44,18 +44,19 @@ def draw(results: Results) -> Figure | None:
 
 
 def _embeddings(results: Results) -> list[tuple[str, Arrays]]:
-    """Return method and arrays of each cell, with the task where there are several."""
+    """Names and arrays of each cell, with the task if there are several."""
     first = results.records[results.records["repetition"] == 0].drop_duplicates("key")
-    found = []
+    embeddings = []
     for title, cells in panels(first):
         for cell in cells.itertuples():
             arrays = results.arrays(str(cell.key))
             sizes = {array.shape[1] for name, array in arrays.items() if name.startswith(PREFIX)}
             if sizes == {2}:
-                found.append((title, str(cell.method), arrays))
-    several = len({title for title, *_ in found}) > 1
+                embeddings.append((title, str(cell.method), arrays))
+    several = len({title for title, *_ in embeddings}) > 1
     return [
-        (f"{method}, {title}" if several else method, arrays) for title, method, arrays in found
+        (f"{method}, {title}" if several else method, arrays)
+        for title, method, arrays in embeddings
     ]
 
 
@@ -70,7 +71,7 @@ def _scatter(ax: Axes, arrays: Arrays, name: str) -> None:
 
 
 def spread(points: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> float:
-    """Return the RMS distance to the class mean over the mean distance of class means.
+    """RMS distance to the class mean over the mean distance of class means.
 
     A scale-free number: the smaller, the tighter the classes are for how far they stand apart. It
     is NaN where a point is not finite.

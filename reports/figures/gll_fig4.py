@@ -36,7 +36,7 @@ Means = dict[str, dict[str, np.ndarray[Any, Any]]]
 
 
 def draw(results: Results) -> Figure | None:
-    """Return one row of panels a task, backbone and training, or None without a GLL curve."""
+    """One row of panels a task, backbone and training, or None without a GLL curve."""
     rows = list(_rows(results))
     if not rows:
         return None
@@ -66,7 +66,7 @@ def draw(results: Results) -> Figure | None:
 
 
 def mean_over_repetitions(curves: Sequence[Sequence[float | None]]) -> np.ndarray[Any, Any]:
-    """Return the mean of each epoch over the repetitions measured then, NaN where none was."""
+    """Mean of each epoch over the repetitions measured then, NaN where none was."""
     epochs = pd.DataFrame(list(zip_longest(*curves)), dtype=float)
     mean: np.ndarray[Any, Any] = epochs.where(np.isfinite(epochs)).mean(axis=1).to_numpy()
     return mean
@@ -81,12 +81,12 @@ def _rows(results: Results) -> Iterator[tuple[str, Means]]:
 
 def _means(results: Results, cells: pd.DataFrame) -> dict[str, np.ndarray[Any, Any]]:
     stored = [results.curves(str(key)) for key in cells["key"]]
-    found = {}
+    means = {}
     for name in (*LOSSES.values(), *ACCURACIES.values()):
         curves = [curves[name] for curves in stored if curves.get(name)]
         if curves and not np.isnan(mean := mean_over_repetitions(curves)).all():
-            found[name] = mean
-    return found
+            means[name] = mean
+    return means
 
 
 def _draw_method(
@@ -106,7 +106,7 @@ def _draw_method(
 
 
 def _alone(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return which values stand between gaps, where a line does not show them."""
+    """Whether each value is between gaps, where a line does not show it."""
     known = np.pad(~np.isnan(values), 1)
     return np.asarray(known[1:-1] & ~known[:-2] & ~known[2:])
 
@@ -116,7 +116,6 @@ def _drawn(rows: Sequence[tuple[str, Means]]) -> set[str]:
 
 
 def _legend(colors: dict[str, str], drawn: set[str]) -> list[Line2D]:
-    """Return the methods by their colours, then the classifiers by their lines."""
     classifiers = [
         entry(f"classifier: {label}", color="black", linestyle=linestyle, marker=marker)
         for prefix, (linestyle, marker, label) in STYLES.items()

@@ -32,7 +32,7 @@ PUBLISHED = "Hollow: published, not measured here."
 
 
 def draw(results: Results) -> Figure | None:
-    """Return panels of each task, backbone and training, or None without these attacks."""
+    """Panels of each task, backbone and training, or None without these attacks."""
     attacked = after_last_step(results.records)
     attacks = [attack for attack in TITLES if not accuracies(attacked, attack).empty]
     if not attacks:
@@ -61,7 +61,7 @@ def draw(results: Results) -> Figure | None:
 
 
 def _published(results: Results, under: pd.DataFrame) -> pd.DataFrame:
-    """Return the published accuracies under attacks that were run on the same row."""
+    """Accuracies that papers publish under attacks that were run on the same row."""
     papers = results.published[results.published["metric"] == ACCURACY]
     return papers.merge(
         under[["task", "backbone", "method", "training", "attack"]].drop_duplicates()

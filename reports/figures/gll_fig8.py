@@ -23,7 +23,7 @@ SIZES = (8.0, 40.0)
 
 
 def draw(results: Results) -> Figure | None:
-    """Return one panel a task, backbone and training, or None without the attack."""
+    """One panel a task, backbone and training, or None without the attack."""
     attacked = after_last_step(results.records)
     under = attacked[attacked["attack"] == ATTACK]
     rows = finite(under[under["metric"].isin([ACCURACY, DISTANCE])])

@@ -38,7 +38,7 @@ NAMES = 1.2
 
 
 def draw(results: Results) -> Figure | None:
-    """Return a row a method and three columns an attack, or None without attacked images."""
+    """Row a method and three columns an attack, or None without attacked images."""
     models = list(attacked_images(results))
     attacks = [attack for attack in ATTACKS if any(model.has(attack) for model in models)]
     if not set(attacks) - {WORST}:
@@ -59,7 +59,7 @@ def draw(results: Results) -> Figure | None:
 
 
 def _describe(models: Sequence[Attacked], attack: str) -> str:
-    """Return an attack with the level that its images are of: the largest, or the headline's."""
+    """Attack with the level that its images are of: the largest, or the headline's."""
     records = next(model.records for model in models if model.has(attack))
     metric = "joint_accuracy" if attack == WORST else ACCURACY
     own = records[(records["attack"] == attack) & (records["metric"] == metric)]
@@ -67,7 +67,6 @@ def _describe(models: Sequence[Attacked], attack: str) -> str:
 
 
 def _draw_attack(ax: Axes, model: Attacked, attack: str, place: Place) -> None:
-    """Draw image, difference and sum beside each other, or say why there are none."""
     (x, y), fooled = place, model.fooled(attack) if model.has(attack) else None
     if fooled is None or not fooled.any():
         text = "not run" if fooled is None else "none\nbecame wrong"

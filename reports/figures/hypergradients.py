@@ -42,7 +42,7 @@ PARAMETER = re.compile(r"(?:\(|, )(?:\w+\.)?(\w+)=(.*?)(?=, [\w.]+=|\)$)")
 
 
 def draw(results: Results) -> Figure | None:
-    """Return a column of panels for each task and start of the inner steps.
+    """Column of panels for each task and start of the inner steps.
 
     It is None if no hypergradient was compared with the implicit one at inner steps that differ.
     """
@@ -84,24 +84,24 @@ def _legend(cells: pd.DataFrame, unrolled: pd.DataFrame, colors: dict[str, str])
 
 
 def settings(method: str) -> dict[str, Any]:
-    """Return the parameters that the name of a method states; what is not JSON is text.
+    """Parameters that the name of a method states; what is not JSON is text.
 
     Example:
         >>> settings("bilevel (inner_steps=100, inner_optimizer=adam)")
         {'inner_steps': 100, 'inner_optimizer': 'adam'}
 
     """
-    found = {}
+    stated = {}
     for name, text in PARAMETER.findall(method):
         try:
-            found[name] = json.loads(text)
+            stated[name] = json.loads(text)
         except json.JSONDecodeError:
-            found[name] = text
-    return found
+            stated[name] = text
+    return stated
 
 
 def compared(records: pd.DataFrame) -> pd.DataFrame:
-    """Return a row for each finished cell of eq. 1 with its numbers, and what tells it apart.
+    """Row for each finished cell of eq. 1 with its numbers, and what tells it apart.
 
     The error of an unrolled hypergradient that overflowed is infinite, its cosine missing.
     """
@@ -110,14 +110,14 @@ def compared(records: pd.DataFrame) -> pd.DataFrame:
     cells = rows.pivot_table("value", names, "metric").reindex(columns=list(LABELS)).reset_index()
     stated = cells["method"].map(settings)
     cells = cells.assign(
-        inner_steps=[found.get("inner_steps", np.nan) for found in stated],
-        precision=[found.get("precision", "") for found in stated],
-        start=[found.get("inner_start", np.nan) for found in stated],
-        line=[_line(found) for found in stated],
+        inner_steps=[each.get("inner_steps", np.nan) for each in stated],
+        precision=[each.get("precision", "") for each in stated],
+        start=[each.get("inner_start", np.nan) for each in stated],
+        line=[_line(each) for each in stated],
     )
     overflown = cells[ERROR].isna() & (cells["gradient"] != "implicit")
     cells.loc[overflown, ERROR] = np.inf
-    return cells[[found.get("inner") != "network" for found in stated]]
+    return cells[[each.get("inner") != "network" for each in stated]]
 
 
 def _title(deviation: float) -> str:
@@ -126,13 +126,14 @@ def _title(deviation: float) -> str:
     return f"\nstart: normal, σ = {deviation:g}" if deviation else "\nstart: zeros"
 
 
-def _line(found: dict[str, Any]) -> str:
-    """Return optimiser and rate, and whatever else differs but for what has its own place."""
-    optimizer, rate = found.get("inner_optimizer"), found.get("inner_learning_rate")
+def _line(stated: dict[str, Any]) -> str:
+    optimizer, rate = stated.get("inner_optimizer"), stated.get("inner_learning_rate")
     unit = "" if optimizer in (None, "adam") else "/L"
     parts = [optimizer, None if rate is None else f"rate {rate:g}{unit}"]
-    if found.get("hypergradient") == "truncated":
-        parts.append(f"last {found['truncation']} steps" if "truncation" in found else "truncated")
+    if stated.get("hypergradient") == "truncated":
+        parts.append(
+            f"last {stated['truncation']} steps" if "truncation" in stated else "truncated"
+        )
     return ", ".join(part for part in parts if part) or "unrolled"
 
 

@@ -30,7 +30,7 @@ CAPTION = (
 
 
 def draw(results: Results) -> Figure | None:
-    """Return the grid of panels, or None if no worst case was measured."""
+    """Grid of panels, or None if no worst case was measured."""
     attacked = after_last_step(results.records)
     worst = _worst(attacked)
     if worst.empty:
@@ -54,15 +54,15 @@ def draw(results: Results) -> Figure | None:
 
 
 def describe(results: Results) -> str:
-    """Return the mean accuracies in the worst case of the first panels in words, highest first."""
+    """Mean accuracies in the worst case of the first panels in words, highest first."""
     attacked = after_last_step(results.records)
     headlines = attacked[attacked["metric"] == "joint_accuracy"]
     worst = _worst(attacked).merge(headlines[["key", "level"]].drop_duplicates())
-    found = [
+    titled = [
         (f"{title}, at ε = {', '.join(f'{level:g}' for level in rows['level'].unique())}", rows)
         for title, rows in panels(worst)
     ]
-    return f"Accuracy in the worst case, highest first. {highest_first(found)}"
+    return f"Accuracy in the worst case, highest first. {highest_first(titled)}"
 
 
 def _worst(attacked: pd.DataFrame) -> pd.DataFrame:

@@ -23,7 +23,7 @@ CAPTION = "Medians over cells. Times are those of the processor, on a GPU of the
 
 
 def draw(results: Results) -> Figure | None:
-    """Return one panel for every method timed at several sizes of a data set, or None."""
+    """One panel for every method timed at several sizes of a data set, or None."""
     records = results.records
     stages = finite(records[records["metric"].astype(str).str.startswith(PREFIX)])
     if stages.empty:
@@ -45,7 +45,7 @@ def draw(results: Results) -> Figure | None:
 
 
 def seconds(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return seconds by samples (rows) and stage (columns), the last being the total.
+    """Seconds by samples (rows) and stage (columns), the last being the total.
 
     They are medians over the cells of a size. Times too short for the clock are missing.
     """
@@ -56,7 +56,7 @@ def seconds(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def power(column: pd.Series) -> float:
-    """Return p of the fit time ~ n^p by least squares in logarithms; NaN below two sizes.
+    """Power p of the fit time ~ n^p by least squares in logarithms; NaN below two sizes.
 
     Fitted to :func:`larger_half` of the sizes, as small ones show constant costs.
     """
@@ -68,7 +68,7 @@ def power(column: pd.Series) -> float:
 
 
 def larger_half(column: pd.Series) -> pd.Series:
-    """Return the times of the larger half of the sizes, of two at least where there are two."""
+    """Larger half of the sizes with their times, at least two if there are two."""
     return column.iloc[-max((len(column) + 1) // 2, 2) :]
 
 

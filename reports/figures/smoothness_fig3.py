@@ -31,11 +31,11 @@ Curves = dict[str, dict[int, np.ndarray[Any, Any]]]
 
 
 def draw(results: Results) -> Figure | None:
-    """Return rows of panels, one a power, for each task, backbone and training, or None."""
+    """Rows of panels, one for each power, for each task, backbone and training, or None."""
     rows = list(_rows(results))
     if not rows:
         return None
-    powers = sorted({power for _, curves in rows for found in curves.values() for power in found})
+    powers = sorted({power for _, curves in rows for curve in curves.values() for power in curve})
     columns = min(len(powers), COLUMNS)
     lines = [
         (title, curves, powers[first : first + columns])
@@ -57,7 +57,7 @@ def draw(results: Results) -> Figure | None:
 
 
 def mean_over_batches(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Return the means (layers,) of (batches, layers), NaN where a batch is not finite."""
+    """Means (layers,) of (batches, layers), NaN where a batch is not finite."""
     known = np.where(np.isfinite(array), array, np.nan)
     return np.asarray(known.mean(axis=0, dtype=float))
 
@@ -70,12 +70,12 @@ def _rows(results: Results) -> Iterator[tuple[str, Curves]]:
 
 
 def _by_power(results: Results, cells: pd.DataFrame) -> dict[int, np.ndarray[Any, Any]]:
-    found = defaultdict(list)
+    by_power = defaultdict(list)
     for key in cells["key"]:
         for name, array in results.arrays(str(key)).items():
             if name.startswith(PREFIX):
-                found[int(name.removeprefix(PREFIX))].append(mean_over_batches(array))
-    return {power: np.stack(rows) for power, rows in found.items()}
+                by_power[int(name.removeprefix(PREFIX))].append(mean_over_batches(array))
+    return {power: np.stack(rows) for power, rows in by_power.items()}
 
 
 def _draw_panel(ax: Axes, curves: Curves, power: int, styles: Styles) -> None:

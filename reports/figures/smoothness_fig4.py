@@ -30,25 +30,25 @@ CAPTION = (
 
 
 def draw(results: Results) -> Figure | None:
-    """Return a grid of panels a task, backbone and training, or None without such numbers."""
+    """Grid of panels a task, backbone and training, or None without such numbers."""
     attacked = finite(after_last_step(results.records))
     groups = [
-        (title, found) for title, rows in panels(attacked) if len(found := list(_panels(rows))) > 1
+        (title, named) for title, rows in panels(attacked) if len(named := list(_panels(rows))) > 1
     ]
     if not groups:
         return None
     colors = {
         method: color
         for method, color in results.colors().items()
-        if any((rows["method"] == method).any() for _, found in groups for _, rows in found)
+        if any((rows["method"] == method).any() for _, named in groups for _, rows in named)
     }
-    lines = [-(-len(found) // COLUMNS) for _, found in groups]
+    lines = [-(-len(named) // COLUMNS) for _, named in groups]
     heights = [0.25 + count * (0.75 + 0.16 * len(colors)) for count in lines]
     figure = sheet(sum(heights), COLUMNS, caption=CAPTION)
     blocks = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for block, (title, found) in zip(blocks, groups, strict=True):
-        axes = grid(block, len(found), COLUMNS, sharey=True)
-        for ax, (name, rows) in zip(axes, found, strict=True):
+    for block, (title, named) in zip(blocks, groups, strict=True):
+        axes = grid(block, len(named), COLUMNS, sharey=True)
+        for ax, (name, rows) in zip(axes, named, strict=True):
             _draw_panel(ax, rows, colors)
             ax.set_title(name, loc="left")
         block.suptitle(heading(title, PAGE))
@@ -69,7 +69,6 @@ def _panels(attacked: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _draw_panel(ax: Axes, rows: pd.DataFrame, colors: dict[str, str]) -> None:
-    """Draw a row a method, from the first down."""
     is_distance = (rows["metric"] == DISTANCE).any()
     for place, (method, color) in enumerate(colors.items()):
         own = rows[rows["method"] == method]

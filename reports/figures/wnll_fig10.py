@@ -37,7 +37,7 @@ CAPTION = (
 
 
 def draw(results: Results) -> Figure | None:
-    """Return a block of images a method, or None if no neighbours were stored."""
+    """Block of images a method, or None if no neighbours were stored."""
     models = [model for model in attacked_images(results) if NEAREST in model.arrays]
     if not models:
         return None
@@ -61,7 +61,7 @@ def draw(results: Results) -> Figure | None:
 
 
 def most_fooled(models: Sequence[Attacked]) -> list[int]:
-    """Return the numbers of the images with neighbours that most of the models get wrong.
+    """Numbers of the images with neighbours that most of the models get wrong.
 
     That is right without attack and wrong in the worst case; of equals, the first images.
     """
@@ -77,10 +77,12 @@ def _draw_block(ax: Axes, model: Attacked, chosen: Sequence[int]) -> None:
         places += [(1 + GAP + APART * j, DOWN * row) for j in range(neighbors.shape[1])]
         model.show(ax, model.images(WORST)[number], places[0])
         write_above(ax, f"{label} → {predicted}", places[0], color=_color(predicted, label))
-        for place, image, found in zip(places[1:], neighbors[number], classes[number], strict=True):
+        for place, image, nearest in zip(
+            places[1:], neighbors[number], classes[number], strict=True
+        ):
             model.show(ax, image, place)
-            write_above(ax, str(found), place, color=_color(found, label))
+            write_above(ax, str(nearest), place, color=_color(nearest, label))
 
 
-def _color(found: Array, label: Array) -> str:
-    return "black" if found == label else OTHER_CLASS
+def _color(shown: Array, label: Array) -> str:
+    return "black" if shown == label else OTHER_CLASS

@@ -77,31 +77,28 @@ def _rank(column: str) -> int:
 
 
 def _dashes(others: Mapping[Names, Entries]) -> dict[str, Entry]:
-    """Return dashes in the columns that other rows have."""
     return {name: Entry("–") for row in others.values() for name in row}
 
 
 def _worst(headline: pd.DataFrame, flags: pd.DataFrame) -> dict[Names, dict[str, Entry]]:
-    """Return worst case of each row, and how many checks failed in any repetition of it."""
     failed = flags[flags["verdict"] == "fail"].groupby(ROW)["name"].nunique()
     radii = headline["ε"].unique()
     column = f"worst case, ε\u00a0=\u00a0{radii[0]} [%]" if len(radii) == 1 else "worst case [%]"
-    found = {}
+    worst = {}
     for row in headline.to_dict("records"):
         names = tuple(row[name] for name in ROW)
         radius = f", ε = {row['ε']}" if len(radii) > 1 else ""
         count = failed.get(names, 0)
-        found[names] = {
+        worst[names] = {
             column: Entry(row["worst case [%]"], f"unattacked {row['unattacked [%]']}{radius}"),
             "failed checks": (
                 Entry(f"{count} failed", kind="fail") if count else Entry(row["failed checks"])
             ),
         }
-    return found
+    return worst
 
 
 def _noise(robustness: pd.DataFrame) -> dict[Names, dict[str, Entry]]:
-    """Return the accuracy of each row under the strongest noise."""
     rows = robustness[
         (robustness["attack"] == _NOISE)
         & (robustness["parameter"] == "snr")
@@ -115,7 +112,7 @@ def _noise(robustness: pd.DataFrame) -> dict[Names, dict[str, Entry]]:
 
 
 def _bars(board: pd.DataFrame) -> dict[Names, tuple[float, ...]]:
-    """Return low end, mean and high end of each accuracy in per cent of what all of them span."""
+    """Low end, mean and high end of each accuracy, in per cent of the span of all."""
     rows = board[(board["metric"] == "accuracy") & board["mean"].map(math.isfinite)]
     lows, highs = (rows[end].fillna(rows["mean"]).clip(0, 1) for end in ("ci_low", "ci_high"))
     start, end = lows.min(), highs.max()

@@ -13,7 +13,7 @@ Found = dict[str, list[tuple[str, str]]]
 
 
 def checks_overview(flags: pd.DataFrame) -> Table:
-    """Return what came of each check: a row for every method, a column for every check.
+    """Table of the checks: a row for every method, a column for every check.
 
     Args:
         flags: as :func:`lapbench.reports.robustness.headline` takes them.
@@ -21,19 +21,19 @@ def checks_overview(flags: pd.DataFrame) -> Table:
     """
     checks = flags["name"].unique()
     rows = []
-    for names, found in _group(flags).items():
+    for names, by_check in _group(flags).items():
         row = dict(zip(ROW, map(Entry, names), strict=True))
         rows.append(
-            row | {name.replace("_", " "): _verdict(found.get(name, [])) for name in checks}
+            row | {name.replace("_", " "): _verdict(by_check.get(name, [])) for name in checks}
         )
     return make_table("Checks", rows)
 
 
 def checks_evidence(flags: pd.DataFrame) -> Table:
-    """Return the numbers behind each check of each method, of a repetition that failed if any."""
+    """Numbers behind each check of each method, of a repetition that failed if any."""
     rows = []
-    for names, found in _group(flags).items():
-        for name, made in found.items():
+    for names, by_check in _group(flags).items():
+        for name, made in by_check.items():
             failed = [evidence for verdict, evidence in made if verdict == "fail"]
             row = dict(zip(ROW, map(Entry, names), strict=True))
             rows.append(
@@ -48,7 +48,6 @@ def checks_evidence(flags: pd.DataFrame) -> Table:
 
 
 def _group(flags: pd.DataFrame) -> dict[tuple[str, ...], Found]:
-    """Return the flags of each row by check."""
     groups: defaultdict[tuple[str, ...], Found] = defaultdict(lambda: defaultdict(list))
     for *names, name, verdict, evidence in flags[[*ROW, "name", "verdict", "evidence"]].to_numpy():
         groups[tuple(names)][name].append((verdict, evidence))
@@ -56,7 +55,7 @@ def _group(flags: pd.DataFrame) -> dict[tuple[str, ...], Found]:
 
 
 def _verdict(made: list[tuple[str, str]]) -> Entry:
-    """Return in how many of the repetitions that made a check it failed, or why none made it."""
+    """Share of repetitions in which a check failed, or why it was not made."""
     verdicts = [verdict for verdict, _ in made if verdict in ("pass", "fail")]
     if not verdicts:
         return Entry(made[0][0] if made else "–")

@@ -19,7 +19,7 @@ _ENLARGED = 1.3
 
 
 def fill_template(**values: Any) -> str:
-    """Return the page with these values, escaped where they are not markup."""
+    """Page with these values, escaped where they are not markup."""
     script = _source("page.js")
     return _template().render(
         **values,
@@ -48,18 +48,18 @@ def _source(name: str) -> str:
 
 
 def _printable(value: Any) -> Any:
-    """Return a text without what a page cannot hold; markup as it is."""
+    """Text without what a page cannot hold; markup as it is."""
     return value if isinstance(value, Markup) else _UNPRINTABLE.sub("\ufffd", str(value))
 
 
 def shorten(text: str, length: int) -> str:
-    """Return a text of at most this length, its middle left out where it is longer."""
+    """Text of at most this length, its middle left out where it is longer."""
     half = (length - 3) // 2
     return text if len(text) <= length else f"{text[:half]} … {text[-half:]}"
 
 
 def inline(svg: str, label: str, prefix: str) -> Markup:
-    """Return a drawing as part of a page, whose black and white are ink and paper.
+    """Drawing as part of a page, whose black and white are ink and paper.
 
     Args:
         svg: as matplotlib writes it.

@@ -121,7 +121,7 @@ class Page(Report):
 
 
 def render(page: Page) -> str:
-    """Return the page as HTML."""
+    """Page as HTML."""
     return fill_template(
         page=page,
         sections=_sections(page),
@@ -135,7 +135,7 @@ def render(page: Page) -> str:
 
 
 def _sections(page: Page) -> dict[str, str]:
-    """Return the titles of the sections that have something to show, by their names."""
+    """Titles of the sections that have something to show, by their names."""
     shown = {
         "leaderboard": ("Leaderboard", True),
         "robustness": ("Robustness", not page.robustness.empty),
@@ -165,7 +165,7 @@ def _tables(page: Page) -> dict[str, Any]:
 
 
 def _cells(cells: list[PageCell]) -> dict[str, Any]:
-    """Return what the cells share: names to filter by, and texts that stand in the page once."""
+    """Names to filter by, and texts that several cells share."""
     tasks, trainings, statuses = (
         Counter(getattr(cell, name) for cell in cells) for name in ("task", "training", "status")
     )
@@ -190,7 +190,6 @@ def _cells(cells: list[PageCell]) -> dict[str, Any]:
 
 
 def _counts(cells: list[PageCell]) -> str:
-    """Return in words how many tasks, methods, … there are."""
     words = {
         "task": ("task", "tasks"),
         "method": ("method", "methods"),
@@ -202,19 +201,19 @@ def _counts(cells: list[PageCell]) -> str:
 
 
 def _statuses(cells: list[PageCell]) -> dict[Names, Statuses]:
-    """Return by row of the leaderboard the statuses of its cells, and why some are not ok."""
+    """Statuses of the cells of each row of the leaderboard, with reasons."""
     rows: defaultdict[Names, Counter[tuple[str, str]]] = defaultdict(Counter)
     for cell in cells:
         names = (cell.task, cell.backbone, cell.method, cell.training)
         rows[names][cell.status, shorten(cell.reason.partition("\n")[0], _SUMMARY)] += 1
     return {
         names: Statuses(
-            " ".join(dict.fromkeys(status.replace(" ", "-") for status, _ in found)),
+            " ".join(dict.fromkeys(status.replace(" ", "-") for status, _ in counts)),
             "; ".join(
                 f"{count} {status}" + (f": {reason}" if reason and status != "not run" else "")
-                for (status, reason), count in found.items()
+                for (status, reason), count in counts.items()
                 if status != "ok"
             ),
         )
-        for names, found in rows.items()
+        for names, counts in rows.items()
     }

@@ -65,7 +65,7 @@ class Table:
 
 
 def make_table(caption: str, rows: Sequence[Entries], statuses: Sequence[str] = ()) -> Table:
-    """Return a table, with what all rows share of task, backbone and training in its caption.
+    """Table, with what all rows share of task, backbone and training in its caption.
 
     Args:
         caption: what the table shows; may be empty.
@@ -98,7 +98,7 @@ def make_table(caption: str, rows: Sequence[Entries], statuses: Sequence[str] = 
 
 
 def table_of_texts(caption: str, texts: pd.DataFrame) -> Table:
-    """Return a table of the texts of a frame."""
+    """Table of the texts of a frame."""
     rows = texts.to_dict("records")
     return make_table(
         caption, [{str(name): Entry(str(text)) for name, text in row.items()} for row in rows]

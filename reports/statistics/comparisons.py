@@ -26,7 +26,7 @@ COLUMNS = [
 
 
 def comparisons(records: pd.DataFrame) -> pd.DataFrame:
-    """Return in tidy form how the accuracies of each method compare with those of the best.
+    """Comparison of each method with the best of its task, in tidy form.
 
     Columns: ``task, backbone, training``, within which methods are compared; ``method, best``;
     ``repetitions`` in common and ``not_finite``, the accuracies of the method that are left out;
@@ -45,14 +45,14 @@ def comparisons(records: pd.DataFrame) -> pd.DataFrame:
     for names, group in records[records["attack"] == ""].groupby(_GROUP, sort=False):
         methods = {str(name): cells for name, cells in group.groupby("method", sort=False)}
         values = {method: _accuracies(cells) for method, cells in methods.items()}
-        found = compare({m: own for m, own in values.items() if _is_finished(methods[m])})
-        compared = sorted(found, key=lambda method: _place(values[method], found[method]))
+        results = compare({m: own for m, own in values.items() if _is_finished(methods[m])})
+        compared = sorted(results, key=lambda method: _place(values[method], results[method]))
         for method in compared:
             left_out = int((~np.isfinite(values[method])).sum())
-            about = {"method": method, "not_finite": left_out, **_numbers(found[method])}
+            about = {"method": method, "not_finite": left_out, **_numbers(results[method])}
             rows.append({**dict(zip(_GROUP, names, strict=True)), **about})
         for method in values:
-            if method not in found and len(values[method]):
+            if method not in results and len(values[method]):
                 about = {"method": method, "best": "", "verdict": _shortfall(methods[method])}
                 rows.append({**dict(zip(_GROUP, names, strict=True)), **about})
     table = pd.DataFrame(rows, columns=COLUMNS)
@@ -66,7 +66,6 @@ def _accuracies(cells: pd.DataFrame) -> pd.Series:
 
 
 def _is_finished(cells: pd.DataFrame) -> bool:
-    """Whether a method has all its planned cells, and accuracies."""
     return bool((cells["status"] == "ok").all() and (cells["metric"] == "accuracy").any())
 
 
@@ -75,27 +74,27 @@ def _shortfall(cells: pd.DataFrame) -> str:
     return f"unfinished ({ok} of {cells['key'].nunique()} cells)"
 
 
-def _place(values: pd.Series, found: PairedComparison) -> tuple[bool, float]:
+def _place(values: pd.Series, own: PairedComparison) -> tuple[bool, float]:
     finite = values[np.isfinite(values)]
-    return found.verdict != "best", -float(finite.mean()) if len(finite) else math.inf
+    return own.verdict != "best", -float(finite.mean()) if len(finite) else math.inf
 
 
-def _numbers(found: PairedComparison) -> dict[str, Any]:
+def _numbers(own: PairedComparison) -> dict[str, Any]:
     return {
-        "best": found.best,
-        "repetitions": found.repetitions,
-        "difference": 100 * found.difference.mean,
-        "ci_low": 100 * found.difference.low,
-        "ci_high": 100 * found.difference.high,
-        "p": found.p,
-        "p_holm": found.p_holm,
-        "p_wilcoxon": found.p_wilcoxon,
-        "verdict": found.verdict,
+        "best": own.best,
+        "repetitions": own.repetitions,
+        "difference": 100 * own.difference.mean,
+        "ci_low": 100 * own.difference.low,
+        "ci_high": 100 * own.difference.high,
+        "p": own.p,
+        "p_holm": own.p_holm,
+        "p_wilcoxon": own.p_wilcoxon,
+        "verdict": own.verdict,
     }
 
 
 def readable_comparisons(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table of :func:`comparisons` as texts, one row for every method on a task."""
+    """Table of :func:`comparisons` as texts, one row for every method on a task."""
     columns = {
         "difference [points]": [_difference(row) for row in table.itertuples()],
         "repetitions": [_repetitions(row) for row in table.itertuples()],

@@ -63,7 +63,7 @@ class Nemenyi:
 
 
 def mean_accuracies(records: pd.DataFrame) -> list[Means]:
-    """Return the mean accuracies for each kind of training.
+    """Mean accuracies for each kind of training.
 
     A data set counts once, as the tests take their ranks to be independent: its mean is that over
     repetitions, then over its tasks (as with 50 and 100 labels) and backbones. A method is left out
@@ -86,17 +86,17 @@ def _means(training: str, cells: pd.DataFrame) -> Means:
     each = cells.assign(value=values.where(known), done=cells["key"].where(known)).groupby(
         ["task", "backbone", "method"], sort=False
     )
-    found = each.agg(planned=("key", "nunique"), done=("done", "nunique"), mean=("value", "mean"))
-    done = found["done"].unstack("method").fillna(0)
+    summary = each.agg(planned=("key", "nunique"), done=("done", "nunique"), mean=("value", "mean"))
+    done = summary["done"].unstack("method").fillna(0)
     unknown = (done == 0).all(axis=1)
     left_out = [f"{task} with {backbone} (no result)" for task, backbone in done[unknown].index]
-    planned = found["planned"].unstack("method")
+    planned = summary["planned"].unstack("method")
     short = (done != planned)[~unknown]
     for method in short.columns[short.any()]:
         places = list(short.index[short[method]])
         counts = [(place, done.loc[place, method], planned.loc[place, method]) for place in places]
         left_out.append(f"{method} ({_describe_shortfall(counts)})")
-    table = found["mean"].unstack("method").loc[~unknown, short.columns[~short.any()]]
+    table = summary["mean"].unstack("method").loc[~unknown, short.columns[~short.any()]]
     data_set = [str(task).partition(" (")[0] for task in table.index.get_level_values("task")]
     return Means(training, table.groupby(data_set).mean(), left_out)
 
@@ -113,7 +113,7 @@ def _describe_shortfall(counts: list[tuple[tuple[str, str], float, float]]) -> s
 
 
 def obstacle(table: pd.DataFrame) -> str:
-    """Return why the tests across data sets cannot be made, or an empty text if they can.
+    """Why the tests across data sets cannot be made; empty if they can.
 
     Args:
         table: accuracies, a row a data set, a column a method.
@@ -134,7 +134,7 @@ def obstacle(table: pd.DataFrame) -> str:
 
 
 def critical_difference(number: int, methods: int) -> float:
-    """Return Nemenyi's CD = q·√(k(k + 1)/6N) for N data sets and k methods at 5 %.
+    """Nemenyi's CD = q·√(k(k + 1)/6N) for N data sets and k methods at 5 %.
 
     q is the 95 % quantile of the studentised range of k values, with infinite degrees of freedom,
     over √2.
@@ -178,7 +178,7 @@ def friedman(table: pd.DataFrame) -> Friedman:
 
 
 def nemenyi(table: pd.DataFrame) -> Nemenyi:
-    """Say which methods are told apart by their mean ranks at 5 %.
+    """Nemenyi's test at 5 %: which methods have different mean ranks.
 
     Those that differ by the critical difference or more are, if Friedman's test rejects that all
     are equal; if it does not, none is told apart from another.
@@ -204,42 +204,42 @@ def nemenyi(table: pd.DataFrame) -> Nemenyi:
 
 
 def _ranks(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rank of each method on each data set; ties have mean ranks."""
     if reason := obstacle(table):
         raise ValueError(
-            f"received {reason}; ask obstacle(table) first, and make the tests where it is empty"
+            f"table: received {table.shape[0]} data sets and {table.shape[1]} methods; {reason}; "
+            "call obstacle(table) first, and test only where it is empty"
         )
     return table.round(_DIGITS).rank(axis=1, ascending=False)
 
 
 def describe(means: Means) -> str:
-    """Return in sentences what the tests across data sets say, or why they are not made."""
+    """Results of the tests across data sets in words, or why they are not made."""
     start = f"Across data sets, {means.training} training:"
     left_out = f" Left out: {'; '.join(means.left_out)}." if means.left_out else ""
     if reason := obstacle(means.table):
         return f"{start} no test, as {reason}.{left_out}"
-    found = nemenyi(means.table)
-    ranks = ", ".join(f"{method} {rank:.2f}" for method, rank in found.mean_ranks.items())
+    ranking = nemenyi(means.table)
+    ranks = ", ".join(f"{method} {rank:.2f}" for method, rank in ranking.mean_ranks.items())
     return f"{start} {describe_tests(means.table)} Mean ranks: {ranks}.{left_out}"
 
 
 def describe_tests(table: pd.DataFrame) -> str:
-    """Return in sentences what both tests say.
+    """Results of both tests in words.
 
     Args:
         table: accuracies, a row a data set, a column a method, without an :func:`obstacle`.
 
     """
-    test, found = friedman(table), nemenyi(table)
+    test, ranking = friedman(table), nemenyi(table)
     number, methods = table.shape
     told = "does not reject that all methods are equal, so none is told apart from another"
     if test.p < LEVEL:
-        apart = ", which none do" if methods in map(len, found.cliques) else ""
+        apart = ", which none do" if methods in map(len, ranking.cliques) else ""
         told = (
             "rejects that all methods are equal, and Nemenyi's test tells those apart whose mean "
-            f"ranks differ by {found.critical_difference:.2f} or more{apart}"
+            f"ranks differ by {ranking.critical_difference:.2f} or more{apart}"
         )
-    power = f" Low power: fewer than {LOW_POWER} data sets." if found.low_power else ""
+    power = f" Low power: fewer than {LOW_POWER} data sets." if ranking.low_power else ""
     statistic = "∞" if math.isinf(test.statistic) else f"{test.statistic:.2f}"
     return (
         f"N = {number} data sets, k = {methods} methods. Friedman's test (Iman–Davenport, "

@@ -25,7 +25,7 @@ class Interval:
 
 
 def interval(values: Sequence[float]) -> Interval:
-    """Return the mean of the finite values and its 95 % interval by Student's t.
+    """Mean of the finite values and its 95 % interval by Student's t.
 
     It covers the randomness of training (split, initialisation, order), not that of the test set.
     """
@@ -40,12 +40,11 @@ def interval(values: Sequence[float]) -> Interval:
 
 @cache
 def _student_t(degrees: int) -> float:
-    """Return the quantile of Student's t that a two-sided interval ends at."""
     return float(stats.t.ppf(1 - LEVEL / 2, degrees))
 
 
 def binomial_error(accuracy: float, samples: int) -> float:
-    """Return the standard error of an accuracy that a test set of this size alone causes.
+    """Binomial standard error of an accuracy, as the size of the test set causes it.
 
     NaN if there is no accuracy between 0 and 1, or no sample.
     """
@@ -55,7 +54,7 @@ def binomial_error(accuracy: float, samples: int) -> float:
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """Return p-values adjusted for their number by Holm's step-down method.
+    """Holm's step-down correction of p-values for their number.
 
     Source: S. Holm, "A simple sequentially rejective multiple test procedure", 1979.
     """
@@ -140,26 +139,26 @@ def compare(values: Mapping[str, pd.Series]) -> dict[str, PairedComparison]:
 
 
 def paired_p(difference: pd.Series) -> float:
-    """Return p of the two-sided paired t test of two or more differences, not all of them 0."""
+    """P-value of the two-sided paired t test of two or more differences, not all of them 0."""
     if float(np.ptp(difference)) <= 1e-12 * abs(float(difference.mean())):
         return 0.0  # No spread: the t statistic is infinite.
     return float(stats.ttest_1samp(difference, 0).pvalue)
 
 
 def _wilcoxon(tested: Mapping[str, pd.Series]) -> dict[str, float]:
-    """Return the adjusted p-values of the tests that can decide; the others count as p = 1."""
-    found = {}
+    """P-values after correction, of the tests that can decide; the others count as p = 1."""
+    p_values = {}
     for method, difference in tested.items():
         rounded = difference.round(_DIGITS)  # Differences that are equal but for rounding tie.
         ranked = rounded[rounded != 0]
         if 2.0 ** (1 - len(ranked)) <= LEVEL / len(tested):
-            found[method] = _signed_rank_p(ranked.to_numpy())
-    adjusted = holm({method: found.get(method, 1.0) for method in tested})
-    return {method: adjusted[method] for method in found}
+            p_values[method] = _signed_rank_p(ranked.to_numpy())
+    adjusted = holm({method: p_values.get(method, 1.0) for method in tested})
+    return {method: adjusted[method] for method in p_values}
 
 
 def _signed_rank_p(differences: np.ndarray[Any, Any]) -> float:
-    """Return the exact two-sided p of Wilcoxon's signed-rank test, ties having mean ranks.
+    """Exact two-sided p of Wilcoxon's signed-rank test, ties having mean ranks.
 
     SciPy has it for ranks without ties alone, or by drawing signs, which takes too long.
     """
@@ -186,10 +185,10 @@ def _verdict(difference: pd.Series, p_holm: float | None) -> str:
 
 
 def describe_p(p: float) -> str:
-    """Return a p-value in words, such as "p = 0.013"."""
+    """P-value in words, such as "p = 0.013"."""
     return f"p = {p:.2g}" if p >= 1e-12 else "p < 1e-12"
 
 
 def is_marked(verdict: str) -> bool:
-    """Tell whether a verdict is that of the best or of one not significantly worse."""
+    """Whether a verdict means best or not significantly worse."""
     return verdict.startswith(("best", "not ", "identical"))

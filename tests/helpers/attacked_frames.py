@@ -7,6 +7,8 @@ import pandas as pd
 from lapbench.results.tidy import COLUMNS, FLAG_COLUMNS
 
 Number = tuple[str, str, str, float, int, str]
+_NUMBER = ("attack", "norm", "parameter", "level", "steps", "metric")
+PLAIN: Number = ("", "", "", 0.0, 0, "accuracy")
 CLEAN: Number = ("none", "", "", 0.0, 0, "robust_accuracy")
 ZERO: Number = ("none", "", "", 0.0, 0, "zero_own_gradient")
 WORST_HALF: Number = ("worst case", "linf", "epsilon", 0.05, 0, "robust_accuracy")
@@ -20,7 +22,7 @@ PGD_10: Number = ("pgd", "linf", "epsilon", 0.1, 10, "robust_accuracy")
 DEEPFOOL: Number = ("deepfool", "", "", 0.0, 30, "robust_accuracy")
 NOISE: Number = ("gaussian-noise", "", "snr", 20.0, 0, "robust_accuracy")
 
-SOFTMAX: dict[Number, list[float]] = {
+SOFTMAX: dict[Number, list[Any]] = {
     CLEAN: [0.9],
     ZERO: [0.0],
     WORST_HALF: [0.6],
@@ -40,34 +42,38 @@ SOFTMAX: dict[Number, list[float]] = {
 NO_FLAGS = pd.DataFrame(columns=FLAG_COLUMNS)
 
 
-def frame(**methods: dict[Number, list[float]]) -> pd.DataFrame:
+def frame(**methods: dict[Number, list[Any]]) -> pd.DataFrame:
     """A tidy frame: by method, each number in every repetition, and the plain accuracy."""
-    rows: list[dict[str, Any]] = []
-    for method, numbers in methods.items():
-        plain = ("", "", "", 0.0, 0, "accuracy")
-        for (*level, metric), values in {plain: [0.93], **numbers}.items():
-            for repetition, value in enumerate(values):
-                rows.append(
-                    {
-                        "task": "digits",
-                        "backbone": "mlp",
-                        "method": method,
-                        "training": "natural",
-                        "gradient": "exact",
-                        "repetition": repetition,
-                        "key": f"{method}{repetition}",
-                        "status": "ok",
-                        "metric": metric,
-                        "split": "test",
-                        "value": value,
-                        "count": 128 if level[0] else 450,
-                        **dict(
-                            zip(
-                                ["attack", "norm", "parameter", "level", "steps"],
-                                level,
-                                strict=True,
-                            )
-                        ),
-                    }
-                )
+    rows = [
+        {
+            "task": "digits",
+            "backbone": "mlp",
+            "method": method,
+            "training": "natural",
+            "gradient": "exact",
+            "repetition": repetition,
+            "key": f"{method}{repetition}",
+            "status": "ok",
+            "split": "test",
+            "value": value,
+            "count": 128 if number[0] else 450,
+            **dict(zip(_NUMBER, number, strict=True)),
+        }
+        for method, numbers in methods.items()
+        for number, values in {PLAIN: [0.93], **numbers}.items()
+        for repetition, value in enumerate(values)
+    ]
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def plain_frame(
+    task: str = "digits", backbone: str = "mlp", /, **accuracies: list[Any]
+) -> pd.DataFrame:
+    """A tidy frame without attacks: by method, its accuracies; None is a failed cell."""
+    cells = frame(**{method: {PLAIN: list(own)} for method, own in accuracies.items()})
+    place = f"{task}/{backbone}/"
+    key = place + cells["key"].astype(str)
+    cells = cells.assign(task=task, backbone=backbone, key=key, reason=None)
+    failed = [value is None for own in accuracies.values() for value in own]
+    cells.loc[failed, ["status", "reason", "metric"]] = ["failed", "ValueError: a | b\nc", None]
+    return cells

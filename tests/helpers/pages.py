@@ -1,5 +1,6 @@
 """A small page, made by hand, and what a page says."""
 
+from functools import cache
 from html.parser import HTMLParser
 from typing import Any
 
@@ -161,3 +162,9 @@ class Parsed(HTMLParser):
 
 def parse(shown: Page) -> Parsed:
     return Parsed(render(shown))
+
+
+@cache
+def plain() -> Parsed:
+    """The page as it is made, without changes."""
+    return parse(page())

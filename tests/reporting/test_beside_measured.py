@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from attacked_suites import attacked, run
 
-from lapbench.reporting.published import PublishedNumber, published_rows
+from lapbench.reporting.correspondence import published_rows
+from lapbench.reporting.published import PublishedNumber
 from lapbench.reports.leaderboard import leaderboard, readable, to_markdown
 from lapbench.reports.published import COLUMNS, beside_measured, readable_published
 from lapbench.results.collect import load_records
@@ -111,7 +112,7 @@ def test_numbers_of_a_run_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         PublishedNumber(**moons, **small, attack={"fgsm": {"epsilons": [0.3]}}),
         PublishedNumber(**moons, **small, attack={"transfer": {"epsilons": [0.1], "steps": [3]}}),
     ]
-    monkeypatch.setattr("lapbench.reporting.published.entries", lambda: found)
+    monkeypatch.setattr("lapbench.reporting.correspondence.entries", lambda: found)
     prepared = run(attacked(tmp_path, ["softmax", "svm"]), tmp_path / "r")
     records = load_records(tmp_path / "r")
     compared = beside_measured(published_rows(prepared.plan), records)

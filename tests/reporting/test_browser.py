@@ -14,6 +14,8 @@ from lapbench.reports.page.page import render
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 PHONE = {"width": 390, "height": 844}
+PAPER = {"light": "rgb(255, 255, 255)", "dark": "rgb(21, 24, 28)"}
+INK = {"light": "rgb(26, 30, 35)", "dark": "rgb(228, 231, 235)"}
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium here; Debian's package has one")
 
 
@@ -56,11 +58,14 @@ def rows(tab: Tab, section: str) -> list[str]:
     return [text.strip() for text in units.locator("th bdi").all_text_contents()]
 
 
+@pytest.mark.parametrize("scheme", PAPER)
 @pytest.mark.parametrize("name", ["full", "empty"])
-def test_opens_without_a_message_and_asks_for_nothing(
-    browser: Browser, files: dict[str, str], name: str
+def test_every_reader_is_served_in_silence(
+    browser: Browser, files: dict[str, str], name: str, scheme: str
 ):
-    tab = browser.new_page()
+    """No message, no request, the rules of axe, light and dark, and nothing wider than a phone."""
+    context = browser.new_context(color_scheme=scheme)
+    tab = context.new_page()
     said: list[str] = []
     asked: list[str] = []
     tab.on("console", lambda message: said.append(message.text))
@@ -68,9 +73,20 @@ def test_opens_without_a_message_and_asks_for_nothing(
     tab.on("request", lambda request: asked.append(request.url))
     tab.goto(files[name])
     tab.locator("footer").scroll_into_view_if_needed()
-    tab.close()
-    assert said == []
-    assert asked == [files[name]]
+    assert (said, asked) == ([], [files[name]])
+
+    page_color = "getComputedStyle(document.documentElement).backgroundColor"
+    assert tab.evaluate(page_color) == PAPER[scheme]
+    if name == "full":
+        line = "getComputedStyle(document.querySelector('.drawing svg [style*=stroke]')).stroke"
+        assert tab.evaluate(line) == INK[scheme]
+
+    tab.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    found = Axe().run(tab)
+    assert found.violations_count == 0, found.generate_report()
+    tab.set_viewport_size(PHONE)
+    assert tab.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    context.close()
 
 
 def test_a_script_that_got_into_the_page_does_not_run(browser: Browser):
@@ -164,38 +180,3 @@ def test_without_script_everything_can_be_read(browser: Browser, files: dict[str
     failed.locator("a[href='#configuration-3']").click()
     assert tab.locator("#configuration-3").is_visible()
     context.close()
-
-
-@pytest.mark.parametrize("name", ["full", "empty"])
-def test_nothing_is_wider_than_a_phone(browser: Browser, files: dict[str, str], name: str):
-    tab = browser.new_page(viewport=PHONE)
-    tab.goto(files[name])
-    tab.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-    assert tab.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
-    tab.close()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", ["full", "empty"])
-def test_every_reader_is_served(browser: Browser, files: dict[str, str], name: str, scheme: str):
-    """The rules of axe: contrast, names, roles, order of headings, regions by keyboard."""
-    context = browser.new_context(color_scheme=scheme)
-    tab = context.new_page()
-    tab.goto(files[name])
-    tab.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-    found = Axe().run(tab)
-    assert found.violations_count == 0, found.generate_report()
-    context.close()
-
-
-def test_dark_and_light_are_those_of_the_reader(browser: Browser, files: dict[str, str]):
-    seen = {}
-    for scheme in ("light", "dark"):
-        tab = browser.new_page(color_scheme=scheme)
-        tab.goto(files["full"])
-        look = "getComputedStyle(document.documentElement).backgroundColor"
-        line = "getComputedStyle(document.querySelector('.drawing svg [style*=stroke]')).stroke"
-        seen[scheme] = (tab.evaluate(look), tab.evaluate(line))
-        tab.close()
-    assert seen["light"] == ("rgb(255, 255, 255)", "rgb(26, 30, 35)")
-    assert seen["dark"] == ("rgb(21, 24, 28)", "rgb(228, 231, 235)")

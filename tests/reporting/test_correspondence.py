@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from make_plans import plan_of_suite
 
-from lapbench.reporting.published import entries, published_rows
+from lapbench.reporting.correspondence import published_rows
+from lapbench.reporting.published import entries
 from lapbench.reports.published import COLUMNS
 from lapbench.results.folder import ResultsFolder
 from lapbench.suite.components import Component
@@ -60,13 +61,21 @@ def plan_of(suite: str | Path) -> Plan:
     return plan_of_suite(load_suite(suite))
 
 
-def on_mnist(
-    folder: Path, method: str = '"softmax"', before: str = "", after: str = ""
-) -> pd.DataFrame:
+def mnist(
+    folder: Path, method: str = '"softmax"', before: str = "", after: str = "", **changes: str
+) -> Path:
+    """A suite on MNIST."""
+    text = SUITE.format(method=method, before=before, after=after)
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "suite.toml").write_text(text)
+    return folder / "suite.toml"
+
+
+def on_mnist(folder: Path, *arguments: str, **more: str) -> pd.DataFrame:
     """What is published beside a method on MNIST."""
-    path = folder / "suite.toml"
-    path.write_text(SUITE.format(method=method, before=before, after=after))
-    return published_rows(plan_of(path))
+    return published_rows(plan_of(mnist(folder, *arguments, **more)))
 
 
 def numbers(rows: pd.DataFrame) -> dict[tuple[Any, ...], float]:
@@ -116,24 +125,15 @@ def test_attacks_in_other_units_or_norms_do_not_correspond(tmp_path: Path, other
         ('["softmax"]', '["softmax + parseval"]'),
         ('["softmax"]', '["gll"]'),
         ('["softmax"]', '[{ name = "softmax", train = "inner" }]'),
+        ("[budget]", '[evaluation]\nsplit = "validation"\n[budget]'),
     ],
 )
 def test_other_data_labels_backbones_and_methods_do_not_correspond(
     tmp_path: Path, old: str, new: str
 ):
-    path = tmp_path / "suite.toml"
-    text = SUITE.format(method='"softmax"', before="", after="")
-    path.write_text(text)
-    of_table_4 = published_rows(plan_of(path))["source"].str.contains("table 4")
+    of_table_4 = on_mnist(tmp_path)["source"].str.contains("table 4")
     assert of_table_4.tolist() == [True]
-    assert old in text
-    path.write_text(text.replace(old, new))
-    assert not published_rows(plan_of(path))["source"].str.contains("table 4").any()
-
-
-def test_the_validation_split_does_not_correspond(tmp_path: Path):
-    after = '[evaluation]\nsplit = "validation"\n'
-    assert on_mnist(tmp_path, after=after).empty
+    assert not on_mnist(tmp_path, **{old: new})["source"].str.contains("table 4").any()
 
 
 @pytest.mark.parametrize(
@@ -179,9 +179,7 @@ def test_adversarial_training_in_other_units_does_not_correspond(tmp_path: Path)
 
 def test_numbers_correspond_at_a_scale_with_as_small_a_base_set(tmp_path: Path):
     """And say how much of the training data was used."""
-    path = tmp_path / "suite.toml"
-    path.write_text(SUITE.format(method=GLL_ROW, before="", after=ATTACKS))
-    scaled = load_suite(path).scaled(0.1)
+    scaled = load_suite(mnist(tmp_path, GLL_ROW, after=ATTACKS)).scaled(0.1)
     rows = published_rows(plan_of_suite(scaled))
     (cell, *_), *_ = scaled.cells("cpu")
     assert cell.method.head.parameters["evaluation_base_per_class"] == 100
@@ -205,7 +203,7 @@ def test_iterated_attacks_correspond_with_as_many_steps_in_the_end(
     softmax = next(e for e in entries() if e.source.endswith("MLP Natural, FGSM"))
     attack = {"pgd": {"epsilons": [0.3], "steps": [20]}}
     monkeypatch.setattr(
-        "lapbench.reporting.published.entries", lambda: [replace(softmax, attack=attack)]
+        "lapbench.reporting.correspondence.entries", lambda: [replace(softmax, attack=attack)]
     )
     about = f"steps = {steps}\nrestarts = {restarts}\n"
     rows = on_mnist(tmp_path, after=FGSM.replace("fgsm", "pgd") + about)
@@ -232,7 +230,7 @@ def test_plug_ins_of_a_name_with_other_options_do_not_correspond(
     softmax = next(e for e in entries() if e.source.endswith("MLP Natural, Natural"))
     assert len(on_mnist(tmp_path)) == 1
     other = replace(softmax, dataset={"mnist": {"validation": 0, "rotated": True}})
-    monkeypatch.setattr("lapbench.reporting.published.entries", lambda: [other])
+    monkeypatch.setattr("lapbench.reporting.correspondence.entries", lambda: [other])
     assert on_mnist(tmp_path).empty
 
 
@@ -301,9 +299,7 @@ def test_plans_that_hold_published_figures_can_be_read(tiny_suite: Path, tmp_pat
 
 
 def test_an_option_that_came_after_a_record_has_its_default_there(tmp_path: Path):
-    path = tmp_path / "suite.toml"
-    path.write_text(SUITE.format(method='"softmax"', before="", after=""))
-    plan = plan_of(path)
+    plan = plan_of(mnist(tmp_path))
     dataset = Component("mnist", {"validation": 0})
     older = [replace(each, cell=replace(each.cell, dataset=dataset)) for each in plan.cells]
     assert "train_rows" in plan.cells[0].cell.dataset.parameters

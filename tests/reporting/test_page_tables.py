@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from pages import Parsed, page, parse
+from pages import Parsed, page, parse, plain
 
 from lapbench.reports.page.page import PageCell, render
 from lapbench.reports.page.tables import table_of_texts
@@ -13,19 +13,18 @@ from lapbench.reports.robustness import headline
 
 
 def test_leaderboard_has_a_table_for_each_task_with_all_numbers_of_a_row():
-    text = parse(page()).text
+    text = plain().text
     assert "digits, mlp, natural training" in text
-    assert "karate, mlp, natural training" in text
-    row = text[text.index("karate, mlp, natural") :]
-    row = row[row.index("gll 98.00") :][:200]
+    row = text[text.index("karate, mlp, natural training") :]
+    row = row[row.index("gll 98.00") :]
     assert row.startswith("gll 98.00 too few seeds 49.0 unattacked 90.0 70.0 – – – 1/1 exact 0.66")
-    assert "worst case, ε = 0.1 [%]" in text
-    assert "noise, 20 dB SNR [%]" in text
-
-
-def test_failed_checks_are_counted_beside_the_worst_case():
-    text = parse(page()).text
-    assert "46.5 unattacked 90.0 70.0 1 failed" in text
+    for said in (
+        "worst case, ε = 0.1 [%]",
+        "noise, 20 dB SNR [%]",
+        "46.5 unattacked 90.0 70.0 1 failed",
+        "0/1 1 failed: ValueError: no luck",
+    ):
+        assert said in text
 
 
 def test_a_check_counts_once_whatever_its_name():
@@ -73,12 +72,8 @@ def test_a_column_of_numbers_holds_only_whole_numbers(text: str, is_number: bool
     assert table.columns[1].numeric == is_number
 
 
-def test_unfinished_rows_stand_in_the_leaderboard_with_their_reason():
-    assert "0/1 1 failed: ValueError: no luck" in parse(page()).text
-
-
 def test_checks_are_shown_with_the_evidence_of_a_failure():
-    text = parse(page()).text
+    text = plain().text
     assert "softmax digits fail 1/2 pass not measured" in text
     assert "fail 1/2 evidence 1" in text
     assert "whether transfer or black-box attacks break more" in text
@@ -95,35 +90,18 @@ def test_best_is_marked_and_said_in_words():
 
 
 def test_published_numbers_stand_beside_the_measured():
-    row = {
-        "task": "digits",
-        "backbone": "mlp",
-        "method": "gll",
-        "training": "natural",
-        "attack": "",
-        "norm": "",
-        "parameter": "",
-        "level": 0.0,
-        "steps": 0,
-        "metric": "accuracy",
-        "published": 0.9921,
-        "source": "GLL, table 4",
-        "remarks": "published: 100 epochs",
-        "measured": 0.98,
-        "ci_low": 0.97,
-        "ci_high": 0.99,
-        "repetitions": 5,
-        "difference": -0.0121,
-    }
-    text = parse(page(published=pd.DataFrame([row], columns=[*COLUMNS, *MEASURED]))).text
+    names = ("digits", "mlp", "gll", "natural", "", "", "", 0.0, "accuracy")
+    numbers = (0.9921, "GLL, table 4", "published: 100 epochs", 0.98, 0.97, 0.99, 5, -0.0121)
+    rows = pd.DataFrame([[*names, *numbers]], columns=[*COLUMNS, *MEASURED])
+    text = parse(page(published=rows)).text
     assert "gll 98.00 too few seeds 99.21" in text
     for said in ("GLL, table 4", "published: 100 epochs", "-1.21"):
         assert said in text
-    assert "Published and measured" not in parse(page()).text
+    assert "Published and measured" not in plain().text
 
 
 def test_a_cell_opens_to_its_reason_traceback_configuration_and_provenance():
-    text = parse(page()).text
+    text = plain().text
     opened = text[text.index("digits-svm") :]
     assert opened.startswith(
         "digits-svm reason ValueError: no luck traceback line 1 line 2 "
@@ -132,9 +110,8 @@ def test_a_cell_opens_to_its_reason_traceback_configuration_and_provenance():
 
 
 def test_equal_configurations_and_provenances_are_stored_once():
-    html = render(page())
-    assert html.count("gll: configured") == 1
-    assert html.count("commit: 9cf1aab") == 1
+    for said in ("gll: configured", "commit: 9cf1aab"):
+        assert plain().text.count(said) == 1
 
 
 def test_cells_without_numbers_have_dashes():

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from attacked_frames import plain_frame
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from panels import drawn
@@ -21,29 +22,9 @@ VALUES = {"softmax": [0.90, 0.92, 0.94], "gll": [0.97, 0.98, 0.99]}
 
 def results(tasks: int = 1, published: pd.DataFrame | None = None, **columns: Any) -> Results:
     """Three repetitions of each method."""
-    rows = [
-        {
-            "task": f"digits {task}",
-            "backbone": "mlp",
-            "training": "natural",
-            "method": method,
-            "repetition": repetition,
-            "key": f"{task}/{method}/{repetition}",
-            "metric": "accuracy",
-            "split": "test",
-            "value": value,
-            "attack": "",
-            "parameter": "",
-            "level": 0.0,
-            "steps": 0,
-        }
-        | columns
-        for task in range(tasks)
-        for method, values in VALUES.items()
-        for repetition, value in enumerate(values)
-    ]
+    frames = [plain_frame(f"digits {task}", **VALUES) for task in range(tasks)]
     more = {} if published is None else {"published": published}
-    return Results(pd.DataFrame(rows), lambda _: {}, lambda _: {}, **more)
+    return Results(pd.concat(frames).assign(**columns), lambda _: {}, lambda _: {}, **more)
 
 
 def published(**columns: Any) -> pd.DataFrame:
@@ -104,12 +85,12 @@ def test_published_values_of_what_was_not_measured_are_left_out(other: dict[str,
 
 def test_tasks_wrap_into_columns():
     sizes = {}
-    for tasks in (1, 2, 7, 25):
+    for tasks in (1, 2, 7, 13):
         figure = drawn(accuracy.draw(results(tasks)))
         assert len(figure.axes) == tasks
         sizes[tasks] = figure.get_size_inches()
     assert [width for width, _ in sizes.values()] == [COLUMN, PAGE, PAGE, PAGE]
-    assert sizes[25][1] < 13 / 4 * 1.2 * sizes[7][1]
+    assert sizes[13][1] < 7 / 4 * 1.2 * sizes[7][1]
 
 
 def test_published_values_under_attack_stand_hollow_at_their_level():

@@ -1,6 +1,7 @@
 """Figures of attacked images show what an attack changed, of those that it made wrong."""
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,9 @@ def shown(ax: Axes) -> list[np.ndarray[Any, Any]]:
 
 
 class TestGLLFigure9:
-    def figure(self, channels: int = 1) -> Axes:
+    @staticmethod
+    @cache
+    def figure(channels: int = 1) -> Axes:
         """Rows: softmax with three images of each of two attacks, and GLL with those of one."""
         given = results(lambda *_: list(image_numbers()), lambda key: images(key, channels))
         (ax,) = drawn(gll_fig9.draw(given)).axes
@@ -43,19 +46,12 @@ class TestGLLFigure9:
         np.testing.assert_allclose(difference, [[-0.1, 0.1, 0.1], [0.1] * 3, [0.1] * 3])
         assert texts(self.figure())[:4] == ["max 0.1", "5 → 4", "max 0.1", "3 → 9"]
 
-    def test_the_difference_has_a_scale_around_zero(self):
-        difference = self.figure().get_images()[1]
-        assert difference.get_clim() == pytest.approx((-0.1, 0.1))
-
-    def test_attacks_are_named_with_the_level_of_their_images(self):
-        assert texts(self.figure())[-2:] == ["fgsm, ε = 0.1", "worst case, ε = 0.05"]
-
-    def test_a_method_without_such_an_image_says_so(self):
+    def test_attacks_have_their_level_and_methods_without_such_an_image_say_so(self):
         ax = self.figure()
-        assert [label.get_text().split("\n")[0] for label in ax.get_yticklabels()] == [
-            "softmax",
-            "gll",
-        ]
+        assert ax.get_images()[1].get_clim() == pytest.approx((-0.1, 0.1))
+        assert texts(ax)[-2:] == ["fgsm, ε = 0.1", "worst case, ε = 0.05"]
+        methods = [label.get_text().split("\n")[0] for label in ax.get_yticklabels()]
+        assert methods == ["softmax", "gll"]
         assert texts(ax)[4] == "none\nbecame wrong"
         assert len(shown(ax)) == 6 + 3
 
@@ -72,7 +68,9 @@ class TestGLLFigure9:
 
 
 class TestWNLLFigure10:
-    def panels(self) -> list[Axes]:
+    @staticmethod
+    @cache
+    def panels() -> list[Axes]:
         given = results(lambda *_: list(image_numbers()), images)
         return drawn(wnll_fig10.draw(given)).axes
 

@@ -1,7 +1,7 @@
 """Figures of what happened in training show the means and spreads of what was stored."""
 
-import io
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from panels import drawn
 
 from lapbench.reports.figures import gll_fig4, smoothness_fig3
 from lapbench.reports.results import Results
@@ -43,13 +44,6 @@ def results(
     return Results(pd.DataFrame(rows), arrays, curves)
 
 
-def drawn(figure: Figure | None) -> Figure:
-    """The figure, after it has been written like those of a report, warnings being errors."""
-    assert figure is not None
-    figure.savefig(io.BytesIO(), dpi=50)
-    return figure
-
-
 def entries(figure: Figure) -> list[str]:
     """What the legend says, from top to bottom."""
     return [text.get_text() for text in figure.legends[0].get_texts()]
@@ -76,8 +70,10 @@ class TestSmoothness:
         },
     }
 
-    def figure(self) -> tuple[Figure, Results]:
-        given = results(["softmax", "gll", "failed"], lambda key: self.STORED.get(key, {}))
+    @classmethod
+    @cache
+    def figure(cls) -> tuple[Figure, Results]:
+        given = results(["softmax", "gll", "failed"], lambda key: cls.STORED.get(key, {}))
         return drawn(smoothness_fig3.draw(given)), given
 
     def test_line_is_the_mean_and_band_the_range_of_repetitions(self):
@@ -134,9 +130,11 @@ class TestGLLFigure4:
             "softmax_loss": [2.0, 1.0, None],
         }
 
-    def figure(self) -> tuple[Figure, Results]:
+    @classmethod
+    @cache
+    def figure(cls) -> tuple[Figure, Results]:
         given = results(
-            ["softmax", "gll", "failed"], curves=self.curves, tasks=("digits", "letters")
+            ["softmax", "gll", "failed"], curves=cls.curves, tasks=("digits", "letters")
         )
         return drawn(gll_fig4.draw(given)), given
 
@@ -147,24 +145,19 @@ class TestGLLFigure4:
         epochs, values = line(loss, softmax).get_data()
         assert list(epochs) == [1, 2, 3, 4]
         assert list(values) == pytest.approx([2.1, 1.1, 0.6, 0.3])
+        assert line(loss, softmax).get_markevery() == [False] * 4
         percent = line(accuracy, softmax).get_ydata()
         assert list(percent) == pytest.approx([30, 50, 60, 70])
 
-    def test_other_classifiers_are_dashed_and_what_was_not_measured_is_a_gap(self):
+    def test_other_classifiers_are_dashed_and_values_between_gaps_are_marked(self):
         figure, given = self.figure()
         loss, accuracy = figure.axes
         colors = given.colors()
         dashed = line(accuracy, colors["softmax"], "--")
         np.testing.assert_allclose(dashed.get_ydata(), [70, np.nan, 70, np.nan])
+        assert dashed.get_markevery() == [True, False, True, False]
         assert list(line(loss, colors["gll"], "-.").get_ydata())[:2] == [2, 1]
         assert len(loss.get_lines()) == 4
-
-    def test_values_between_gaps_are_marked(self):
-        figure, given = self.figure()
-        dashed = line(figure.axes[1], given.colors()["softmax"], "--")
-        assert dashed.get_markevery() == [True, False, True, False]
-        whole = line(figure.axes[0], given.colors()["softmax"])
-        assert whole.get_markevery() == [False] * 4
 
     def test_legend_names_what_is_drawn(self):
         figure, _ = self.figure()

@@ -49,17 +49,14 @@ def texts(figure: Figure) -> list[Text]:
 
 
 @pytest.mark.parametrize("name", names("figures"))
-class TestDocstring:
-    def test_its_second_and_last_paragraph_says_what_it_needs_and_what_to_run(self, name: str):
-        paragraphs = load("figures", name).__doc__.strip().split("\n\n")
-        assert len(paragraphs) == 2
-        assert needs(load("figures", name)).startswith("Needs: ")
-        commands = re.findall(r"`lapbench run ([\w-]+)`", needs(load("figures", name)))
-        assert set(commands) <= set(names("suites"))
-        assert commands
-
-    def test_its_title_is_one_sentence(self, name: str):
-        assert re.fullmatch(r"[A-Z].*\.", title(load("figures", name)))
+def test_docstrings_are_a_title_and_what_a_figure_needs_with_a_suite_to_run(name: str):
+    module = load("figures", name)
+    assert len(module.__doc__.strip().split("\n\n")) == 2
+    assert re.fullmatch(r"[A-Z].*\.", title(module))
+    assert needs(module).startswith("Needs: ")
+    suites = re.findall(r"`lapbench run ([\w-]+)`", needs(module))
+    assert suites
+    assert set(suites) <= set(names("suites"))
 
 
 @pytest.mark.parametrize("name", SHOWN)
@@ -81,19 +78,14 @@ class TestFigure:
         )
         assert len(alternative(module, given)) < 1500
 
-    @pytest.mark.parametrize("scale", [np.nan, np.inf])
-    def test_numbers_that_are_not_finite_give_no_warning(self, name: str, scale: float):
+    def test_one_repetition_and_numbers_that_are_not_finite_give_no_warning(self, name: str):
         module, given = load("figures", name), attacked()
-        broken = attacked(scale=scale).records
-        module.draw(Results(broken, given.arrays, given.curves))
+        for scale in (np.nan, np.inf):
+            module.draw(Results(attacked(scale=scale).records, given.arrays, given.curves))
         first = given.records["repetition"] == 0
-        mixed = given.records.where(first, broken)
-        drawn(module.draw(Results(mixed, given.arrays, given.curves)))
-
-    def test_one_repetition_is_enough(self, name: str):
-        given = attacked()
-        one = given.records[given.records["repetition"] == 0]
-        drawn(load("figures", name).draw(Results(one, given.arrays, given.curves)))
+        mixed = given.records.where(first, attacked(scale=np.nan).records)
+        for rows in (mixed, given.records[first]):
+            drawn(module.draw(Results(rows, given.arrays, given.curves)))
 
 
 @pytest.mark.parametrize("module", [accuracy, gll_fig5, smoothness_fig4])

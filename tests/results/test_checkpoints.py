@@ -139,17 +139,13 @@ def test_what_comes_after_training_does_not_train_again(tmp_path: Path):
     assert again.record.timing.step_seconds == whole.record.timing.step_seconds
 
 
-def test_finished_cell_leaves_no_checkpoint(tmp_path: Path):
-    folder, asked = ResultsFolder(tmp_path), planned(cell("softmax"))
-    assert run_cell(asked, folder)
-    assert not list((tmp_path / "checkpoints").iterdir())
-
-
-def test_checkpoint_is_read_without_executing_code(tmp_path: Path):
+def test_checkpoint_is_read_without_executing_code_and_removed_in_the_end(tmp_path: Path):
     folder, asked = ResultsFolder(tmp_path), planned(cell("label_smoothness"))
     try_cell(asked, folder)
     (path,) = (tmp_path / "checkpoints").iterdir()
     assert torch.load(path, weights_only=True)["epoch"] == EPOCHS
+    assert run_cell(asked, folder)
+    assert not list((tmp_path / "checkpoints").iterdir())
 
 
 def damage(path: Path) -> None:
@@ -160,11 +156,9 @@ def other_code(path: Path) -> None:
     torch.save(torch.load(path, weights_only=True) | {"code": "another"}, path)
 
 
-@pytest.mark.parametrize(
-    ("spoil", "reason"), [(damage, "is damaged"), (other_code, "made by other code")]
-)
+@pytest.mark.parametrize("spoil", [damage, other_code])
 def test_checkpoint_that_cannot_be_used_is_named_and_training_starts_anew(
-    spoil: Callable[[Path], None], reason: str, tmp_path: Path
+    spoil: Callable[[Path], None], tmp_path: Path
 ):
     folder, asked = ResultsFolder(tmp_path), planned(cell("softmax"))
     whole, seen = try_cell(asked, folder), list[int]()
@@ -172,7 +166,7 @@ def test_checkpoint_that_cannot_be_used_is_named_and_training_starts_anew(
     spoil(path)
     again = try_cell(asked, folder, Events(epoch=lambda epoch: seen.append(epoch.number)))
     assert seen == list(range(EPOCHS + 1))
-    assert any(reason in text and "starts anew" in text for text in again.record.warnings)
+    assert any(path.name in text for text in again.record.warnings)
     assert again.record.metrics == whole.record.metrics
 
 

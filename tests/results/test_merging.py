@@ -1,12 +1,15 @@
-"""Several results folders make one report, and contradict each other in the open."""
+"""Several results folders make one report; contradictions are errors."""
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from finished_runs import finished
 from refusals import refused
 
 import lapbench
@@ -20,46 +23,40 @@ ACCURACY = "metric == 'accuracy' and attack == ''"
 @pytest.fixture
 def monday(tiny_suite: Path, tmp_path: Path) -> Path:
     """The two repetitions of softmax and gll of a small suite."""
-    lapbench.run(tiny_suite, results=tmp_path / "monday")
-    return tmp_path / "monday"
+    return finished(tiny_suite, tmp_path / "monday")
 
 
 @pytest.fixture
-def tuesday(monday: Path, tmp_path: Path) -> Path:
+def tuesday(tiny_suite: Path, tmp_path: Path) -> Path:
     """A copy, as another machine that computes the same would have written it."""
-    return Path(shutil.copytree(monday, tmp_path / "tuesday"))
+    return finished(tiny_suite, tmp_path / "tuesday")
 
 
-def change(path: Path, **fields: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
-
-
-def other_accuracy(folder: Path) -> Path:
-    """Change the accuracy in a record, and return it."""
-    path = min(folder.glob("records/*.json"))
-    record = json.loads(path.read_text())
-    record["metrics"][0]["value"] = 0.125
-    change(path, metrics=record["metrics"])
+def edit(path: Path, change: Callable[[Any], Any]) -> Path:
+    """Change a JSON file in place."""
+    tree = json.loads(path.read_text())
+    change(tree)
+    path.write_text(json.dumps(tree))
     return path
+
+
+def first(folder: Path) -> Path:
+    return min(folder.glob("records/*.json"))
+
+
+def set_accuracy(value: float) -> Callable[[Any], Any]:
+    return lambda record: record["metrics"][0].update(value=value)
 
 
 class TestOneCellInSeveralFolders:
     def test_equal_records_count_once(self, monday: Path, tuesday: Path):
-        pd.testing.assert_frame_equal(load_records([monday, tuesday]), load_records(monday))
+        edit(first(tuesday), lambda r: r["provenance"].update(processor="another"))
+        merged = load_records([monday, tuesday, tuesday])
+        pd.testing.assert_frame_equal(merged, load_records(monday))
 
     def test_equal_records_that_are_not_finite_are_equal(self, monday: Path, tuesday: Path):
         for folder in (monday, tuesday):
-            path = min(folder.glob("records/*.json"))
-            path.write_text(path.read_text().replace('"value": ', '"value": NaN, "x": ', 1))
-            record = json.loads(path.read_text())
-            del record["metrics"][0]["x"]
-            path.write_text(json.dumps(record))
-        assert len(collect([monday, tuesday]).records) == 4
-
-    def test_times_and_provenance_may_differ(self, monday: Path, tuesday: Path):
-        path = min(tuesday.glob("records/*.json"))
-        provenance = json.loads(path.read_text())["provenance"]
-        change(path, provenance={**provenance, "processor": "another"})
+            edit(first(folder), set_accuracy(float("nan")))
         assert len(collect([monday, tuesday]).records) == 4
 
     def test_repetitions_of_two_machines_add_up(self, monday: Path, tuesday: Path):
@@ -69,50 +66,42 @@ class TestOneCellInSeveralFolders:
                     path.unlink()
         assert set(load_records(monday).query(ACCURACY)["repetition"]) == {1}
         assert set(load_records([monday, tuesday]).query(ACCURACY)["repetition"]) == {0, 1}
+        homes = collect([monday, tuesday]).homes.values()
+        assert sorted(home.path for home in homes) == [monday] * 2 + [tuesday] * 2
 
-    def test_records_that_disagree_are_named_with_their_values(self, monday: Path, tuesday: Path):
-        changed = other_accuracy(tuesday)
-        with refused(RecordError, "1 cell(s)") as caught:
-            collect([monday, tuesday])
-        assert f"{monday / 'records' / changed.name} and {changed}: " in str(caught.value)
-        assert "metrics.0.value (accuracy) is " in str(caught.value)
-        assert " and 0.125" in str(caught.value)
-
-    def test_a_conflict_is_a_message_and_writes_nothing(
+    def test_records_that_disagree_are_named_and_nothing_is_written(
         self, monday: Path, tuesday: Path, tmp_path: Path
     ):
-        other_accuracy(tuesday)
+        changed = edit(first(tuesday), set_accuracy(0.125))
+        named = [
+            f"{monday / 'records' / changed.name} and {changed}: ",
+            "metrics.0.value",
+            " 0.125",
+        ]
+        with refused(RecordError, *named):
+            collect([monday, tuesday])
         output = tmp_path / "both"
         arguments = ["report", str(monday), str(tuesday), "--output", str(output)]
-        shown = CliRunner().invoke(main, arguments)
-        assert shown.exit_code == 2
-        assert "have records that disagree" in shown.output
+        assert CliRunner().invoke(main, arguments).exit_code == 2
         assert not output.exists()
 
-    @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+    @pytest.mark.parametrize("order", [1, -1])
     def test_a_finished_record_goes_before_a_failed_one(
-        self, monday: Path, tuesday: Path, order: tuple[int, int]
+        self, monday: Path, tuesday: Path, order: int
     ):
-        path = min(tuesday.glob("records/*.json"))
-        change(path, status="failed", reason="OSError: no room")
-        folders = [(monday, tuesday)[number] for number in order]
-        assert {record.status for record in collect(folders).records.values()} == {"ok"}
-
-    def test_arrays_come_from_the_folder_of_the_record(self, monday: Path, tuesday: Path):
-        path = min(monday.glob("records/*.json"))
-        path.unlink()
-        assert collect([monday, tuesday]).homes[path.stem].path == tuesday
+        edit(first(tuesday), lambda r: r.update(status="failed", reason="OSError: no room"))
+        found = collect([monday, tuesday][::order]).records.values()
+        assert {record.status for record in found} == {"ok"}
 
 
 class TestSeveralSuites:
     def test_rows_of_one_name_are_told_apart_by_their_suite(
         self, monday: Path, tiny_suite: Path, tmp_path: Path
     ):
-        attacked = tmp_path / "attacked.toml"
         attacks = 'epsilon = 0.1\nsamples = 8\nattacks = [{name = "fgsm", epsilons = [0.1]}]\n'
+        attacked = tmp_path / "attacked.toml"
         attacked.write_text(f"{tiny_suite.read_text()}\n[robustness]\n{attacks}")
-        lapbench.run(attacked, results=tmp_path / "r", methods="softmax")
-        frame = load_records([monday, tmp_path / "r"])
+        frame = load_records([monday, finished(attacked, tmp_path / "r", methods="softmax")])
         assert set(frame["method"]) == {
             f"{method} (suite {suite})"
             for method in ("softmax", "gll")
@@ -120,79 +109,65 @@ class TestSeveralSuites:
         }
         assert frame.query(ACCURACY).groupby("method")["repetition"].nunique().max() == 2
 
-    def test_different_budgets_are_rows_of_their_own(
+    def test_different_budgets_are_rows_of_their_own_and_the_title_names_both_suites(
         self, monday: Path, tiny_suite: Path, tmp_path: Path
     ):
         longer = tmp_path / "longer.toml"
-        longer.write_text(tiny_suite.read_text().replace("epochs = 3", "epochs = 4"))
-        lapbench.run(longer, results=tmp_path / "r", seeds=1, methods="softmax")
-        frame = load_records([monday, tmp_path / "r"])
-        assert {"softmax (epochs=3)", "softmax (epochs=4)"} < set(frame["method"])
+        text = tiny_suite.read_text().replace("epochs = 3", "epochs = 4")
+        longer.write_text(text.replace('"tiny"', '"larger"'))
+        both = [monday, finished(longer, tmp_path / "r", seeds=1, methods="softmax")]
+        assert {"softmax (epochs=3)", "softmax (epochs=4)"} < set(load_records(both)["method"])
+        assert collect(both).plan.title == "tiny + larger"
 
     def test_two_versions_of_a_method_are_never_one_row(self, monday: Path, tuesday: Path):
         """As keys of older versions differ, and their repetitions would be pooled."""
-        plan = json.loads((tuesday / "plan.json").read_text())
-        plan["cells"][0]["key"] = "0" * 16
-        (tuesday / "plan.json").write_text(json.dumps(plan))
-        with refused(RecordError, "versions"):
+        edit(tuesday / "plan.json", lambda plan: plan["cells"][0].update(key="0" * 16))
+        with refused(RecordError, "two_moons", "versions"):
             collect([monday, tuesday])
 
     @pytest.mark.parametrize(
-        ("field", "value", "said"),
-        [("threads", 2, "threads is 1 and 2"), ("device", "cuda", 'device is "cpu" and "cuda"')],
+        ("field", "value", "own"), [("threads", 2, 1), ("device", "cuda", "cpu")]
     )
     def test_cells_of_other_settings_are_never_one_row(
-        self, monday: Path, tuesday: Path, field: str, value: object, said: str
+        self, monday: Path, tuesday: Path, field: str, value: object, own: object
     ):
         """Not even where they share no repetition."""
-        plan = json.loads((tuesday / "plan.json").read_text())
-        for number, cell in enumerate(plan["cells"]):
-            cell["key"] = f"{number:016x}"
-            cell["cell"][field] = value
-            cell["cell"]["repetition"] += 2
-        (tuesday / "plan.json").write_text(json.dumps(plan))
-        with refused(RecordError, f"would mix cells whose {said}"):
+
+        def change(plan: Any) -> None:
+            for number, cell in enumerate(plan["cells"]):
+                cell["key"] = f"{number:016x}"
+                cell["cell"][field] = value
+                cell["cell"]["repetition"] += 2
+
+        edit(tuesday / "plan.json", change)
+        with refused(RecordError, field, json.dumps(own), json.dumps(value)):
             collect([monday, tuesday])
 
-    def test_the_title_names_all(self, monday: Path, tiny_suite: Path, tmp_path: Path):
-        other = tmp_path / "other.toml"
-        other.write_text(tiny_suite.read_text().replace('"tiny"', '"larger"').replace("= 8", "= 9"))
-        lapbench.run(other, results=tmp_path / "r", seeds=1, methods="softmax")
-        assert collect([monday, tmp_path / "r"]).plan.title == "tiny + larger"
+
+def test_a_record_of_another_schema_is_refused_with_the_reason(monday: Path):
+    edit(first(monday), lambda record: record.update(schema=2))
+    report = lapbench.write_report(monday)
+    assert any("refused" in line and "schema 2" in line for line in report.unfinished)
+    assert set(report.board["cells_planned"]) == {2}
 
 
-class TestRecordsThatCannotBeRead:
-    def test_another_schema_is_refused_with_the_reason(self, monday: Path):
-        path = min(monday.glob("records/*.json"))
-        change(path, schema=2)
-        report = lapbench.write_report(monday)
-        assert any("refused" in line and "has schema 2" in line for line in report.unfinished)
-        assert set(report.board["cells_planned"]) == {2}
-
-    def test_the_record_of_another_folder_takes_its_place(self, monday: Path, tuesday: Path):
-        min(tuesday.glob("records/*.json")).write_text("junk")
-        assert collect([monday, tuesday]).refused == {}
-
-    def test_a_folder_without_a_plan_is_explained(self, monday: Path, tmp_path: Path):
-        with refused(RecordError, "plan.json"):
-            collect([monday, tmp_path / "nothing"])
-
-    def test_no_folder_is_explained(self):
-        with refused(RecordError, "results:"):
-            collect([])
-
-    def test_records_without_a_plan_are_counted(self, monday: Path):
-        stray = monday / "records" / f"{'f' * 16}.json"
-        shutil.copy(min(monday.glob("records/*.json")), stray)
-        assert collect(monday).others == 1
-        assert stray.stem in ResultsFolder(monday).list_keys()
+def test_a_record_of_another_folder_replaces_one_that_cannot_be_read(monday: Path, tuesday: Path):
+    first(tuesday).write_text("junk")
+    assert collect([monday, tuesday]).refused == {}
 
 
-def test_several_folders_need_an_output(monday: Path, tuesday: Path):
-    shown = CliRunner().invoke(main, ["report", str(monday), str(tuesday)])
+def test_records_without_a_plan_are_counted(monday: Path):
+    stray = monday / "records" / f"{'f' * 16}.json"
+    shutil.copy(first(monday), stray)
+    assert collect(monday).others == 1
+    assert stray.stem in ResultsFolder(monday).list_keys()
+
+
+def test_folders_that_make_no_report_are_named(monday: Path, tmp_path: Path):
+    with refused(RecordError, str(tmp_path / "nothing"), "plan.json"):
+        collect([monday, tmp_path / "nothing"])
+    with refused(RecordError, "results"):
+        collect([])
+    shown = CliRunner().invoke(main, ["report", str(monday), str(monday)])
     assert shown.exit_code == 2
     assert "--output" in shown.output
-
-
-def test_one_folder_given_twice_is_itself(monday: Path):
-    pd.testing.assert_frame_equal(load_records([monday, monday]), load_records(monday))

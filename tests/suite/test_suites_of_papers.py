@@ -11,7 +11,8 @@ from make_plans import plan_of_suite
 from papers import GLL, MANIFOLD, WNLL
 
 from lapbench.methods.base.rounds import alternating_budgets
-from lapbench.reporting.published import entries, published_rows
+from lapbench.reporting.correspondence import published_rows
+from lapbench.reporting.published import entries
 from lapbench.suite.cells import Cell
 from lapbench.suite.names import name_cells
 from lapbench.suite.suite import load_suite

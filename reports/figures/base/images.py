@@ -45,11 +45,11 @@ class Attacked:
         return self.arrays["attacked labels"]
 
     def images(self, attack: str = CLEAN) -> Array:
-        """Return the images (k, channels, height, width) as an attack left them."""
+        """Images (k, channels, height, width) as an attack left them."""
         return self.arrays[f"attacked x: {attack}"]
 
     def predicted(self, attack: str = CLEAN) -> Array:
-        """Return the predicted classes (k,)."""
+        """Predicted classes (k,)."""
         return self.arrays[f"attacked class: {attack}"]
 
     def has(self, attack: str) -> bool:
@@ -57,7 +57,7 @@ class Attacked:
         return f"attacked x: {attack}" in self.arrays
 
     def fooled(self, attack: str) -> Array:
-        """Return which images (k,) were right and became wrong."""
+        """Whether each image (k,) was right and became wrong."""
         right = self.predicted() == self.labels
         return np.asarray(right & (self.predicted(attack) != self.labels))
 

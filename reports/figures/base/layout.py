@@ -19,7 +19,7 @@ _HANDLE = 6
 def sheet(
     height: float, columns: int = 2, legend: Sequence[Line2D] = (), caption: str = ""
 ) -> Figure:
-    """Return a figure with a legend and a caption, and room for its panels.
+    """Figure with a legend and a caption, and room for its panels.
 
     Args:
         height: of the panels together, in inches.
@@ -43,23 +43,23 @@ def sheet(
 
 
 def entry(label: str, **style: Any) -> Line2D:
-    """Return an entry of a legend."""
+    """Entry of a legend."""
     return Line2D([], [], label=shown(label), **style)
 
 
 def sheet_width(columns: int) -> float:
-    """Return the inches of a sheet with panels in some columns: a column of a paper, or two."""
+    """Inches of a sheet with panels in some columns: a column of a paper, or two."""
     return COLUMN if columns == 1 else PAGE
 
 
 def heading(text: str, inches: float) -> str:
-    """Return the title of a panel that has this width, in two lines at most."""
+    """Title of a panel that has this width, in two lines at most."""
     letters = int(0.8 * LETTERS_AN_INCH * inches)
     return fill(shown(text, 2 * letters - 8), letters)
 
 
 def grid(figure: FigureBase, count: int, columns: int, **more: Any) -> list[Axes]:
-    """Return axes in rows of some columns; of the last row only as many as are needed."""
+    """Axes in rows, without the unused ones of the last row."""
     axes = list(figure.subplots(-(-count // columns), columns, squeeze=False, **more).flat)
     for ax in axes[count:]:
         ax.remove()

@@ -21,21 +21,21 @@ _ROOM = 0.3
 
 
 def after_last_step(records: pd.DataFrame) -> pd.DataFrame:
-    """Return the numbers under attack, at each level those after the largest number of steps."""
+    """Numbers under attack, at each level those after the largest number of steps."""
     attacked = records[records["attack"] != ""]
     last = attacked.groupby(["key", "attack", "parameter", "level"])["steps"].transform("max")
     return attacked[attacked["steps"] == last]
 
 
 def accuracies(attacked: pd.DataFrame, attack: str) -> pd.DataFrame:
-    """Return the accuracies under an attack, and before it, as level 0, of the same cells."""
-    found = finite(attacked[attacked["metric"] == ACCURACY])
-    cells = found.loc[found["attack"] == attack, "key"]
-    return found[found["attack"].isin([CLEAN, attack]) & found["key"].isin(cells)]
+    """Accuracies under an attack, and before it, as level 0, of the same cells."""
+    accurate = finite(attacked[attacked["metric"] == ACCURACY])
+    cells = accurate.loc[accurate["attack"] == attack, "key"]
+    return accurate[accurate["attack"].isin([CLEAN, attack]) & accurate["key"].isin(cells)]
 
 
 def describe_level(parameter: str, level: float) -> str:
-    """Return how strong an attack is, in words; empty for an attack without levels."""
+    """Level of an attack in words; empty for an attack without levels."""
     return {
         "": "",
         "snr": f"SNR {level:g} dB",
@@ -46,13 +46,13 @@ def describe_level(parameter: str, level: float) -> str:
 
 
 def method_styles(results: Results, methods: Iterable[str]) -> Styles:
-    """Return colour and marker of each of some methods, the same in every figure."""
+    """Marker and colour of some methods, the same in every figure."""
     some = set(methods)
     return {method: style for method, style in results.styles().items() if method in some}
 
 
 def method_entries(styles: Styles) -> list[Line2D]:
-    """Return the entries of a legend that names the methods."""
+    """Entries of a legend that names the methods."""
     return [entry(method, **style) for method, style in styles.items()]
 
 
@@ -60,11 +60,13 @@ def draw_accuracy(ax: Axes, rows: pd.DataFrame, styles: Styles) -> None:
     """Draw for each method its mean accuracy in % against the level, with 95 % t-intervals."""
     for method, style in styles.items():
         by_level = rows[rows["method"] == method].groupby("level")["value"]
-        found = {level: interval(list(100 * values)) for level, values in by_level}
-        half = [0.0 if math.isnan(each.high) else each.high - each.mean for each in found.values()]
-        means = [each.mean for each in found.values()]
+        intervals = {level: interval(list(100 * values)) for level, values in by_level}
+        half = [
+            0.0 if math.isnan(each.high) else each.high - each.mean for each in intervals.values()
+        ]
+        means = [each.mean for each in intervals.values()]
         line: dict[str, Any] = {**style, "transform": _beside(ax, method, styles)}
-        _, _, (bars,) = ax.errorbar(list(found), means, yerr=half, elinewidth=0.8, **line)
+        _, _, (bars,) = ax.errorbar(list(intervals), means, yerr=half, elinewidth=0.8, **line)
         bars.set_alpha(0.5)
     ax.set_ylim(-4, 104)
     ax.set_yticks(range(0, 101, 20))
@@ -88,7 +90,7 @@ def draw_published(ax: Axes, published: pd.DataFrame, styles: Styles) -> None:
 
 
 def _beside(ax: Axes, method: str, styles: Styles) -> Transform:
-    """Return data shifted a little for each method, as bars at a level would hide each other."""
+    """Transform that shifts each method a little, so that bars do not hide each other."""
     apart = min(_APART, _WIDTH / len(styles))
     shift = apart * (list(styles).index(method) - (len(styles) - 1) / 2)
     return offset_copy(ax.transData, ax.get_figure(root=True), x=shift, units="points")
