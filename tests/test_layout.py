@@ -8,7 +8,7 @@ from pathlib import Path
 
 import networkx as nx
 import pytest
-from import_graph import FOLDERS, ROOT, circles, imports, make_graph, make_modules, room_of
+from make_import_graph import FOLDERS, ROOT, circles, imports, make_graph, make_modules, room_of
 
 FLOORS = [
     "lapbench.errors",

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from expect_refusal import refused
+from make_cells import small_cell
 from make_distribution import make_distribution
-from refusals import refused
-from table import small_cell
 
 import lapbench
 from lapbench import plugin

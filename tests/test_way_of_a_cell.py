@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from import_graph import ROOT
+from make_import_graph import ROOT
 
 SUITE = """
 title = "one"
@@ -32,7 +32,7 @@ def listed() -> list[str]:
 def test_guide_lists_the_files_that_one_cell_enters(tmp_path: Path):
     suite = tmp_path / "one.toml"
     suite.write_text(SUITE)
-    script = ROOT / "tests" / "helpers" / "first_calls.py"
+    script = ROOT / "tests" / "helpers" / "trace_cell.py"
     command = [sys.executable, str(script), str(suite), str(tmp_path / "results")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.split() == listed()

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from import_graph import FOLDERS, ROOT
+from make_import_graph import FOLDERS, ROOT
 
 
 @pytest.fixture(scope="module")

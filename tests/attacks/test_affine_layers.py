@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from refusals import refused
-from relu_networks import flat, images, trained
-from table import create, small_task
+from expect_refusal import refused
+from make_cells import create, small_task
+from make_relu_networks import flat, images, trained
 
 from lapbench.attacks.verifier.affine import affine_layers, logits, why_not
 from lapbench.methods.base.method import Head

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from attack_table import (
+from make_attacks import (
     ATTACKS,
     CASES,
     HEADS,
@@ -22,8 +22,8 @@ from attack_table import (
     target_of,
     trained,
 )
-from oracles import finite_differences, relative_error
-from table import create
+from make_cells import create
+from oracle_graph import finite_differences, relative_error
 from torch import Tensor
 from torch.linalg import vector_norm
 

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from attack_table import NEEDS_BOUNDS, attack, batch_of, candidates, linear_target, right, target_of
+from expect_refusal import refused
+from make_attacks import NEEDS_BOUNDS, attack, batch_of, candidates, linear_target, right, target_of
+from make_cells import create
 from pydantic import ValidationError
-from refusals import refused
-from table import create
 
 from lapbench.attacks.apgd_ce import _checkpoints
 from lapbench.attacks.base.attack import Attack, Candidate

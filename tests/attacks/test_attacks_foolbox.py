@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from attack_table import right, trained
-from table import create
+from make_attacks import right, trained
+from make_cells import create
 from torch import Tensor, nn
 
 from lapbench.attacks.base.target import Target

@@ -5,10 +5,10 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from phased import noise
-from refusals import refused
+from expect_refusal import refused
+from make_cells import load_task
+from make_trainings import noise
 from scipy import stats
-from table import load_task
 from torch import Tensor
 
 from lapbench.attacks.base.ball import Ball

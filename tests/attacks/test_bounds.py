@@ -5,8 +5,8 @@ from itertools import product
 
 import numpy as np
 import pytest
-from refusals import refused
-from relu_networks import flat, grid, random_layers, sampled, trained, values_inside
+from expect_refusal import refused
+from make_relu_networks import flat, grid, random_layers, sampled, trained, values_inside
 
 from lapbench.attacks.verifier.affine import AffineLayer, affine_layers, logits
 from lapbench.attacks.verifier.bounds import Box, crown_bounds, input_box, margin_bounds

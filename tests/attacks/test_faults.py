@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from perturbed import image_target, moons_target, run
+from make_cells import create, small_task
+from make_targets import image_target, moons_target, run
 from pydantic import ValidationError
-from table import create, small_task
 from torch import Tensor, nn
 
 from lapbench.attacks.base.attack import Attack, Candidate

@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from make_node_cells import node_cell
-from make_trained import trained
-from small_club import dense_minimum, karate
-from table import small_cell
+from make_bilevel import dense_minimum, karate
+from make_cells import node_cell, small_cell, trained
 from torch import Tensor, nn
 
 from lapbench.attacks import random_edges

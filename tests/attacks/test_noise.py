@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from perturbed import image_target, ratios, run
-from table import small_task
+from make_cells import small_task
+from make_targets import image_target, ratios, run
 from torch import Tensor, nn
 
 from lapbench.attacks.base.target import Target

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from composed import suite
+from make_suites import suite
 
 import lapbench
 from lapbench.results.folder import ResultsFolder

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from relu_networks import grid, random_layers, trained
+from make_relu_networks import grid, random_layers, trained
 from scipy import sparse
 from scipy.optimize import OptimizeResult, linprog
 from torch import Tensor, nn

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from attack_table import CASES, PERTURBATIONS, attacked_cell
 from benchmarks.measurements import Recorder
 from benchmarks.turns import TIMED, in_turn
-from make_trained import trained
+from make_attacks import CASES, PERTURBATIONS, attacked_cell
+from make_cells import trained
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from lapbench.attacks.base.attack import Attack

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from benchmarks.measurements import Recorder
-from composed import MOONS, on_karate, suite
-from loopback import Cluster
+from make_runs import Cluster
+from make_suites import MOONS, on_karate, suite
 from pytest_benchmark.fixture import BenchmarkFixture
 from rich.console import Console
 

@@ -10,8 +10,8 @@ import torch
 from benchmarks.measurements import Recorder
 from benchmarks.solves import solves
 from benchmarks.turns import TIMED, in_turn
+from make_cells import load_task, small_cell
 from pytest_benchmark.fixture import BenchmarkFixture
-from table import load_task, small_cell
 
 from lapbench.methods.base.saved_tensors import count_saved_bytes
 from lapbench.suite.components import Component

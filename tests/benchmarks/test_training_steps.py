@@ -9,8 +9,8 @@ import torch
 from benchmarks.measurements import Recorder
 from benchmarks.solves import solves
 from benchmarks.turns import TIMED, in_turn
+from make_cells import METHODS, method, small_cell
 from pytest_benchmark.fixture import BenchmarkFixture
-from table import METHODS, method, small_cell
 
 from lapbench.methods.base.budget import Budget
 from lapbench.methods.base.capabilities import phases_of, start_epoch, start_phase

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner, Result
-from finished_runs import finished
-from running import lapbench
+from make_finished_runs import finished
+from make_runs import lapbench
 
 from lapbench.cli.main import KINDS, main
 from lapbench.discovery import load, names, summary

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
-from published_files import Server, listing, md5, serving, write, zipped
+from make_data_files import Server, listing, md5, serving, write, zipped
 
 from lapbench.cli.main import main
 from lapbench.datasets.files import planetoid

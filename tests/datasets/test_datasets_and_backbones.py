@@ -6,10 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from backbone_table import IMAGE_BACKBONES, built, images
+from expect_refusal import refused
+from make_cells import (
+    BACKBONES,
+    DATASETS,
+    IMAGE_BACKBONES,
+    built,
+    create,
+    images,
+    load_task,
+    small_task,
+)
 from PIL import Image
-from refusals import refused
-from table import BACKBONES, DATASETS, create, load_task, small_task
 
 from lapbench import discovery
 from lapbench.datasets.base.task import Split, Task

@@ -12,9 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 import requests
-from published_files import Server, archive, listing, md5, packed, plain, send, serving, zipped
-from published_files import write as write_files
-from refusals import refused
+from expect_refusal import refused
+from make_data_files import Server, archive, listing, md5, packed, plain, send, serving, zipped
+from make_data_files import write as write_files
 
 from lapbench.datasets.files import download
 from lapbench.datasets.files.download import contents, fetch

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from published_files import IDX_NAMES as NAMES
-from published_files import idx, numbered, zipped
-from refusals import refused
-from table import create, load_task
+from expect_refusal import refused
+from make_cells import create, load_task
+from make_data_files import IDX_NAMES as NAMES
+from make_data_files import idx, numbered, zipped
 
 from lapbench.cli.main import main
 from lapbench.datasets.base.draws import draw_rows

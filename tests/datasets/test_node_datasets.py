@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from refusals import refused
+from expect_refusal import refused
+from make_cells import load_task
 from scipy.stats import binom, multivariate_normal, norm, poisson
-from table import load_task
 
 from lapbench.datasets.base.nodes import node_task, undirected
 from lapbench.datasets.base.task import Split, Task

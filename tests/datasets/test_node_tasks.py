@@ -5,9 +5,18 @@ from typing import Any
 
 import pytest
 import torch
-from make_node_cells import EPOCHS, NODES, loaded, metrics, node_cell, outcome, prediction, run
-from make_trained import trained
-from table import METHODS
+from make_cells import (
+    EPOCHS,
+    METHODS,
+    NODES,
+    loaded,
+    metrics,
+    node_cell,
+    outcome,
+    prediction,
+    run,
+    trained,
+)
 from torch import Tensor
 
 from lapbench.datasets.base.task import Split, Task

@@ -10,9 +10,9 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 import torch
+from expect_refusal import refused
+from make_cells import create
 from PIL import Image
-from refusals import refused
-from table import create
 
 import lapbench
 from lapbench.datasets.base.task import Task

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import scipy.sparse
 import torch
-from refusals import refused
-from table import create, load_task
+from expect_refusal import refused
+from make_cells import create, load_task
 
 from lapbench.datasets.base.task import Task
 from lapbench.datasets.files import planetoid

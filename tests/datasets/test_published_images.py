@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from published_files import (
+from expect_refusal import refused
+from make_cells import create
+from make_data_files import (
     IDX_NAMES,
     archive,
     cifar_batch,
@@ -18,8 +20,6 @@ from published_files import (
     zipped,
 )
 from pydantic import ValidationError
-from refusals import refused
-from table import create
 
 from lapbench.datasets.base.data_files import DataFiles
 from lapbench.datasets.base.task import Split

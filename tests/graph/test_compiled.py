@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse.csgraph
 import torch
-from graph_table import random
+from make_graphs import random
 from torch import Tensor
 
 from lapbench.methods.graph import (

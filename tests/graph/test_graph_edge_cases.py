@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from oracles import dense_solution, dense_weights
+from oracle_graph import dense_solution, dense_weights
 
 from lapbench.methods.gll import GraphLearningLayer, log_probabilities
 from lapbench.methods.graph import (

@@ -2,11 +2,20 @@
 
 import pytest
 import torch
-from dense_equations import Problem, boundary_problem, linear, power
-from exact import EXACT
-from graph_table import EQUATIONS, dense_graph, random
-from oracles import dense_root, relative_error
-from small_graph import LABELED, LABELS, NODES, ONE_HOT, SOURCE, graph, solve
+from make_graphs import (
+    EQUATIONS,
+    LABELED,
+    LABELS,
+    NODES,
+    ONE_HOT,
+    SOURCE,
+    dense_graph,
+    graph,
+    random,
+    solve,
+)
+from oracle_exact import EXACT
+from oracle_graph import Problem, boundary_problem, dense_root, linear, power, relative_error
 from torch import Tensor
 
 from lapbench.methods.graph import (

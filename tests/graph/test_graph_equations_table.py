@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 import torch
-from graph_table import (
+from make_graphs import (
     CLASSES,
     EQUATIONS,
     KERNELS,
@@ -20,7 +20,7 @@ from graph_table import (
     oracle_solution,
     random,
 )
-from oracles import component_means, dense_components, relative_error, slopes
+from oracle_graph import component_means, dense_components, relative_error, slopes
 from torch import Tensor
 
 from lapbench.methods.graph import SimilarityGraph, Status, solve_graph_equation

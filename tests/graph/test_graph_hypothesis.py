@@ -4,11 +4,11 @@ import warnings
 
 import pytest
 import torch
-from dense_equations import Problem
-from exact import EXACT
-from graph_table import EQUATIONS, KERNELS, dense_graph
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from make_graphs import EQUATIONS, KERNELS, dense_graph
+from oracle_exact import EXACT
+from oracle_graph import Problem
 from torch import Tensor
 
 from lapbench.methods.graph import (

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from graph_table import EQUATIONS, random
-from refusals import refused
-from small_graph import LABELED, LABELS, SOURCE, graph, solve
+from expect_refusal import refused
+from make_graphs import EQUATIONS, LABELED, LABELS, SOURCE, graph, random, solve
 from torch import Tensor
 
 from lapbench.methods.graph import (

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from graph_table import dense_graph, random
-from oracles import finite_differences, relative_error
+from make_graphs import dense_graph, random
+from oracle_graph import finite_differences, relative_error
 from torch import Tensor
 
 from lapbench.methods.graph import (

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from graph_table import random
-from oracles import dense_solution, dense_weights, finite_differences, relative_error, slopes
+from make_graphs import random
+from oracle_graph import dense_solution, dense_weights, finite_differences, relative_error, slopes
 from torch import Tensor
 
 from lapbench.methods.gll import GraphLearningLayer

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from graph_table import random
+from make_graphs import random
 from torch import Tensor
 
 from lapbench.methods.graph import nearest_neighbors

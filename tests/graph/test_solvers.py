@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from graph_table import dense_graph, random
-from oracles import dense_solution, dense_weights, relative_error
-from small_graph import only_iterate
+from make_graphs import dense_graph, only_iterate, random
+from oracle_graph import dense_solution, dense_weights, relative_error
 
 from lapbench.methods.graph import (
     Laplace,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from composed import suite
-from table import METHODS, small_cell
+from make_cells import METHODS, small_cell
+from make_suites import suite
 
 import lapbench
 from lapbench.methods.base.budget import Budget

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from table import METHODS, small_cell
+from make_cells import METHODS, small_cell
 
 from lapbench.measure.gradient_error import gradient_error
 from lapbench.methods.graph import solve_with_adjoint as elliptic

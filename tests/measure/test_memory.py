@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from running import comparable
-from table import BUDGET, small_cell
+from make_cells import BUDGET, small_cell
+from make_runs import comparable
 from torch import Tensor
 
 import lapbench

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from table import small_cell, small_task
+from make_cells import small_cell, small_task
 from torch import Tensor, nn
 
 import lapbench

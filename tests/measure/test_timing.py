@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import count
 
 import pytest
-from table import small_cell
+from make_cells import small_cell
 
 from lapbench.measure import timing
 from lapbench.measure.timing import StepClock, Timing, step_clock, time_stages

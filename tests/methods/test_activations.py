@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from refusals import refused
+from expect_refusal import refused
 from torch import Tensor, nn
 
 from lapbench.datasets.base.task import Split, Task

@@ -4,11 +4,10 @@ from typing import Any
 
 import pytest
 import torch
-from backbone_table import images
+from expect_refusal import refused
+from make_cells import create, images, small_task
+from oracle_resnet import BLOCKS, NARROW, features_by_hand, parameters_by_formula
 from pydantic import ValidationError
-from refusals import refused
-from residual_by_hand import BLOCKS, NARROW, features_by_hand, parameters_by_formula
-from table import create, small_task
 from torch import nn
 
 from lapbench.methods.base.activations import observing_relus

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from backbone_table import IMAGE_BACKBONES, OPTIONS, images
-from table import BACKBONES, METHODS, load_task, small_cell
+from make_cells import BACKBONES, IMAGE_BACKBONES, METHODS, OPTIONS, images, load_task, small_cell
 
 from lapbench.datasets.base.task import Task
 from lapbench.methods.base.activations import count_relus

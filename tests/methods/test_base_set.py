@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from expect_refusal import refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracle_selection import adjacency, local_maxima, selected
-from refusals import refused
+from oracle_graph import adjacency, local_maxima, selected
 
 from lapbench.methods.base.base_set import draw_per_class, entropy_score, l2_score, select_per_class
 

@@ -7,10 +7,10 @@ from typing import Any
 import networkx
 import pytest
 import torch
+from expect_refusal import refused
+from make_bilevel import build, generator, karate, path, random_edges
+from make_cells import small_task
 from pydantic import ValidationError
-from refusals import refused
-from small_club import build, generator, karate, path, random_edges
-from table import small_task
 from torch import Tensor
 
 from lapbench.datasets.base.task import Split

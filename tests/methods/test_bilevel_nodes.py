@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from refusals import refused
-from small_club import build, karate
-from table import small_cell
+from expect_refusal import refused
+from make_bilevel import build, karate
+from make_cells import small_cell
 from torch.nn import functional
 
 from lapbench.datasets.base.task import Split, Task

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from oracles import dense_root, finite_differences, relative_error
-from refusals import refused
-from small_club import build, dense_gradient, karate
-from table import small_cell, small_task
+from expect_refusal import refused
+from make_bilevel import build, dense_gradient, karate
+from make_cells import small_cell, small_task
+from oracle_graph import dense_root, finite_differences, relative_error
 from torch.nn import functional
 
 from lapbench.datasets.base.task import Split, Task

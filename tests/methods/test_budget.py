@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from expect_refusal import refused
 from pydantic import TypeAdapter, ValidationError
-from refusals import refused
 
 from lapbench.methods.base.budget import Budget
 from lapbench.training.steps import make_optimizer

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from oracles import finite_differences, relative_error
-from refusals import refused
-from small_club import karate
-from table import create, small_cell
+from expect_refusal import refused
+from make_bilevel import karate
+from make_cells import create, small_cell
+from oracle_graph import finite_differences, relative_error
 from torch import Tensor
 
 from lapbench.attacks.base.loss import log_likelihood

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from refusals import refused
-from table import small_cell
+from expect_refusal import refused
+from make_cells import small_cell
 
 from lapbench.datasets.base.task import Split, Task
 from lapbench.methods.base.budget import Budget

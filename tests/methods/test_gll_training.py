@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from composed import suite
-from oracle_selection import adjacency, local_maxima, selected
-from oracles import dense_solution, dense_weights
-from table import small_cell
+from make_cells import small_cell
+from make_suites import suite
+from oracle_graph import adjacency, dense_solution, dense_weights, local_maxima, selected
 from torch import Tensor
 
 import lapbench

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from small_club import build, generator, path, path_task
-from table import create
+from make_bilevel import build, generator, path, path_task
+from make_cells import create
 from torch import Tensor
 from torch.nn import functional
 

@@ -5,9 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from oracles import finite_differences
-from refusals import refused
-from small_club import (
+from expect_refusal import refused
+from make_bilevel import (
     CLASSES,
     EDGES,
     LABELED,
@@ -23,6 +22,7 @@ from small_club import (
     path,
     problem,
 )
+from oracle_graph import finite_differences
 from torch import Tensor
 
 from lapbench.methods.bilevel.implicit_gradient import minimize

@@ -7,8 +7,7 @@ from typing import get_args
 
 import pytest
 import torch
-from make_trained import in_training, trained
-from table import METHODS, load, small_cell
+from make_cells import METHODS, in_training, load, small_cell, trained
 
 from lapbench.methods.base.budget import Budget
 from lapbench.methods.base.capabilities import phases_of

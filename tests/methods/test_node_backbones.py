@@ -8,9 +8,9 @@ import higher
 import pytest
 import torch
 import torch_geometric.nn as geometric
-from oracles import dense_matrix, finite_differences, relative_error
-from refusals import refused
-from table import create, small_task
+from expect_refusal import refused
+from make_cells import create, small_task
+from oracle_graph import dense_matrix, finite_differences, relative_error
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from expect_refusal import refused
+from make_cells import small_cell
 from pydantic import ValidationError
-from refusals import refused
-from table import small_cell
 from torch import nn
 
 from lapbench.datasets.base.task import Split, Task

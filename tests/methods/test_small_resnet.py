@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 import torch
-from backbone_table import images
-from refusals import refused
-from table import create, small_task
+from expect_refusal import refused
+from make_cells import create, images, small_task
 from torch import Tensor, nn
 from torch.nn import functional
 

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from expect_refusal import refused
+from make_cells import create, small_cell, small_task
 from pydantic import ValidationError
-from refusals import refused
-from table import create, small_cell, small_task
 
 from lapbench.methods.base.activations import count_relus
 from lapbench.methods.base.backbone import Features

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from corners import (
+from oracle_graph import finite_differences, relative_error
+from oracle_hamming import (
     EPSILON,
     INPUTS,
     SIGNS,
@@ -18,7 +19,6 @@ from corners import (
     layer_hamming_by_loops,
     small_model,
 )
-from oracles import finite_differences, relative_error
 from torch import Tensor, nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 

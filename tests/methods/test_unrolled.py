@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from oracles import dense_matrix, finite_differences, relative_error
-from small_club import (
+from make_bilevel import (
     CLASSES,
     EDGES,
     LABELED,
@@ -23,7 +22,8 @@ from small_club import (
     path,
     problem,
 )
-from table import create
+from make_cells import create
+from oracle_graph import dense_matrix, finite_differences, relative_error
 from torch import Tensor
 from torch.nn import functional
 

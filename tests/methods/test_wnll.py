@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 import torch
-from dense_wnll import (
+from make_cells import small_cell
+from make_graphs import random
+from oracle_graph import relative_error, slopes
+from oracle_wnll import (
     CLASSES,
     NEIGHBORS,
     RANK,
@@ -15,9 +18,6 @@ from dense_wnll import (
     interpolating,
     values_of,
 )
-from graph_table import random
-from oracles import relative_error, slopes
-from table import small_cell
 from torch import Tensor
 from torch.nn import functional
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from dense_wnll import (
+from oracle_graph import relative_error
+from oracle_wnll import (
     CLASSES,
     blobs,
     build,
@@ -15,7 +16,6 @@ from dense_wnll import (
     template_batches,
     values_of,
 )
-from oracles import relative_error
 from torch.nn import functional
 
 from lapbench.seeds import Seeds

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from dense_wnll import CLASSES, blobs, build, partly_unknown, template_batches
-from refusals import refused
+from expect_refusal import refused
+from oracle_wnll import CLASSES, blobs, build, partly_unknown, template_batches
 from torch import Tensor
 
 from lapbench.datasets.base.task import Split, Task

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from attacked_suites import attacked, run
+from make_suites import attacked, run
 
 from lapbench.reporting.correspondence import published_rows
 from lapbench.reporting.published import PublishedNumber

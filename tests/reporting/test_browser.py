@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from pages import empty, page
+from make_pages import empty, page
 from playwright.sync_api import Browser, sync_playwright
 from playwright.sync_api import Page as Tab
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from make_plans import plan_of_suite
+from make_suites import plan_of_suite
 
 from lapbench.reporting.correspondence import published_rows
 from lapbench.reporting.published import entries

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from pages import DRAWING, Parsed, empty, page, parse, plain
+from make_pages import DRAWING, Parsed, empty, page, parse, plain
 
 import lapbench
 from lapbench.reporting.report import write_report

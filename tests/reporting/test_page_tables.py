@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from pages import Parsed, page, parse, plain
+from make_pages import Parsed, page, parse, plain
 
 from lapbench.reports.page.page import PageCell, render
 from lapbench.reports.page.tables import table_of_texts

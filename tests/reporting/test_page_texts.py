@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from pages import DRAWING, empty, page, parse
+from make_pages import DRAWING, empty, page, parse
 
 from lapbench.reports.page.html import shorten
 from lapbench.reports.page.page import Figure, render

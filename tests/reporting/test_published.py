@@ -3,7 +3,7 @@
 from dataclasses import fields
 
 import pytest
-from papers import BILEVEL, GLL, MANIFOLD, WNLL
+from make_frames import BILEVEL, GLL, MANIFOLD, WNLL
 
 from lapbench import discovery
 from lapbench.reporting.correspondence import complete

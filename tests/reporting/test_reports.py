@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from attacked_frames import plain_frame
 from click.testing import CliRunner, Result
-from finished_runs import finished
-from make_plans import plan_of_suite
+from make_finished_runs import finished
+from make_frames import plain_frame
+from make_suites import plan_of_suite
 
 import lapbench
 from lapbench.cli.main import main

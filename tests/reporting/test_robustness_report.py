@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from attacked_frames import CLEAN, NO_FLAGS, NOISE, PGD_10, SOFTMAX, WORST, Number, frame
-from attacked_suites import ATTACKED, attacked, run
 from click.testing import CliRunner
+from make_frames import CLEAN, NO_FLAGS, NOISE, PGD_10, SOFTMAX, WORST, Number, frame
+from make_suites import ATTACKED, attacked, run
 
 from lapbench.cli.main import main
 from lapbench.reporting.report import write_report

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from attacked_frames import plain_frame
+from make_frames import plain_frame
 
 from lapbench.reports.statistics.comparisons import COLUMNS, comparisons, readable_comparisons
 

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from attacked_frames import plain_frame
+from make_frames import plain_frame
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
-from panels import drawn
+from read_figures import drawn
 
 from lapbench.reports.colors import HUES
 from lapbench.reports.figures import accuracy, gll_fig5

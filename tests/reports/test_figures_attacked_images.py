@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from attacked_images import images
-from attacked_results import Number, clean, headline, results, worst
+from make_attacks import images
+from make_frames import Metric, clean, headline, results, worst
 from matplotlib.axes import Axes
-from panels import drawn, texts
+from read_figures import drawn, texts
 
 from lapbench.reports.figures import gll_fig9, wnll_fig10
 
 
-def image_numbers(*_: Any) -> Iterator[Number]:
+def image_numbers(*_: Any) -> Iterator[Metric]:
     yield clean(0.75)
     yield from (("fgsm", "epsilon", level, 1, "robust_accuracy", 0.5) for level in (0.05, 0.1))
     yield worst(0.05, 0.5)

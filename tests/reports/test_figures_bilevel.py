@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from panels import drawn, texts
+from read_figures import drawn, texts
 
 from lapbench.reports.figures import bilevel_fig1
 from lapbench.reports.figures.bilevel_fig1 import decay, describe_bound

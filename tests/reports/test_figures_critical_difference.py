@@ -5,11 +5,11 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from attacked_frames import plain_frame
+from make_frames import plain_frame
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from panels import drawn, texts
+from read_figures import drawn, texts
 
 from lapbench.reports.figures.critical_difference import describe, draw
 from lapbench.reports.results import Results

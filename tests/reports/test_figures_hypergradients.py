@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from panels import drawn, texts
+from read_figures import drawn, texts
 
 from lapbench.reports.figures import hypergradients
 from lapbench.reports.figures.hypergradients import compared, settings

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from attacked_results import Number, clean, headline, results, worst
+from make_frames import Metric, clean, headline, results, worst
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from panels import drawn, texts
+from read_figures import drawn, texts
 
 from lapbench.reports.figures import gll_fig5, gll_fig8, robustness, smoothness_fig4
 from lapbench.reports.results import Results
@@ -31,7 +31,7 @@ def ends(ax: Axes, color: Any) -> list[list[float]]:
 
 class TestWorstCase:
     @staticmethod
-    def numbers(cell: str, repetition: int) -> list[Number]:
+    def numbers(cell: str, repetition: int) -> list[Metric]:
         loss = 0.1 * repetition
         if cell.endswith("gll"):
             return [clean(0.9 - loss), worst(0.1, 0.7 - loss), worst(1.0, 0.0), headline(0.1)]
@@ -93,10 +93,10 @@ class TestWorstCase:
 
 class TestGLLFigure5:
     @staticmethod
-    def numbers(cell: str, repetition: int) -> list[Number]:
+    def numbers(cell: str, repetition: int) -> list[Metric]:
         """IFGSM at ε = 0.2 after 5, 10 and 20 steps; GLL was not attacked by CW."""
         del repetition
-        found: list[Number] = [
+        found: list[Metric] = [
             clean(0.9),
             ("ifgsm", "epsilon", 0.1, 5, "robust_accuracy", 0.6),
             ("ifgsm", "epsilon", 0.2, 20, "robust_accuracy", 0.3),
@@ -140,13 +140,13 @@ class TestGLLFigure5:
         assert len(line(cw, given.colors()["gll"]).get_xdata()) == 0
 
     def test_none_of_its_attacks_gives_no_figure(self):
-        other: Number = ("pgd", "epsilon", 0.1, 5, "robust_accuracy", 0.6)
+        other: Metric = ("pgd", "epsilon", 0.1, 5, "robust_accuracy", 0.6)
         assert gll_fig5.draw(results(lambda *_: [clean(1.0), other])) is None
 
 
 class TestGLLFigure8:
     @staticmethod
-    def numbers(cell: str, repetition: int) -> list[Number]:
+    def numbers(cell: str, repetition: int) -> list[Metric]:
         """Distances fall from c = 10 on, and so do accuracies."""
         del cell
         return [
@@ -178,10 +178,10 @@ class TestGLLFigure8:
 
 class TestPerturbations:
     @staticmethod
-    def numbers(cell: str, repetition: int) -> list[Number]:
+    def numbers(cell: str, repetition: int) -> list[Metric]:
         """GLL was not quantised; DeepFool leaves it 30 %."""
         is_gll = cell.endswith("gll")
-        found: list[Number] = [
+        found: list[Metric] = [
             clean(0.9),
             ("gaussian-noise", "snr", 15.0, 0, "robust_accuracy", 0.6 + 0.1 * repetition),
             ("gaussian-noise", "snr", 15.0, 0, "snr", 15.0),

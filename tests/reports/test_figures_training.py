@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from panels import drawn
+from read_figures import drawn
 
 from lapbench.reports.figures import gll_fig4, smoothness_fig3
 from lapbench.reports.results import Results

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import scikit_posthocs
-from attacked_frames import plain_frame
-from refusals import refused
+from expect_refusal import refused
+from make_frames import plain_frame
 from scipy import stats
 
 from lapbench.reports.statistics.ranks import (

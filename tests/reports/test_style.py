@@ -9,11 +9,11 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
-from attacked_images import images
-from attacked_results import clean, headline, results, worst
+from make_attacks import images
+from make_frames import clean, headline, results, worst
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from panels import drawn
+from read_figures import drawn
 
 from lapbench.discovery import load, names
 from lapbench.reports.about import alternative, needs, title

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from attacked_frames import CLEAN, JOINT, NOISE, SINGLE, SOFTMAX, Number, frame
+from make_frames import CLEAN, JOINT, NOISE, SINGLE, SOFTMAX, Number, frame
 
 from lapbench.reports.checks import CHECKS, NEEDED
 from lapbench.reports.robustness import robustness

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from table import METHODS, small_cell
+from make_cells import METHODS, small_cell
 
 from lapbench.methods.base.budget import Budget
 from lapbench.results import checkpoint

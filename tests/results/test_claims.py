@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from refusals import refused
-from table import small_cell
+from expect_refusal import refused
+from make_cells import small_cell
 
 from lapbench.results import claims
 from lapbench.results.claims import claim, file_events, read_note

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from finished_runs import finished
-from pages import Parsed
+from make_finished_runs import finished
+from make_pages import Parsed
 
 import lapbench
 from lapbench.cli.main import main

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from finished_runs import finished
-from refusals import refused
+from expect_refusal import refused
+from make_finished_runs import finished
 
 import lapbench
 from lapbench.cli.main import main

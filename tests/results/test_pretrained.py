@@ -7,8 +7,8 @@ from threading import Event
 from typing import Any
 
 import pytest
-from pretraining import DIGITS, QUICK, WILD, backbone_of, equal, few_digits
-from table import create, method
+from make_cells import create, method
+from make_trainings import DIGITS, QUICK, WILD, backbone_of, equal, few_digits
 
 from lapbench.results import pretrained
 from lapbench.results.folder import ResultsFolder

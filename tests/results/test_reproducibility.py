@@ -11,10 +11,10 @@ from pickle import PicklingError
 
 import pytest
 import torch
-from finished_runs import finished
-from import_graph import ROOT
-from refusals import refused
-from running import COMMAND, comparable, lapbench
+from expect_refusal import refused
+from make_finished_runs import finished
+from make_import_graph import ROOT
+from make_runs import COMMAND, comparable, lapbench
 
 import lapbench as package
 from lapbench.cli.errors import INTERRUPTED

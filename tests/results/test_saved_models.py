@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from finished_runs import finished
-from refusals import refused
+from expect_refusal import refused
+from make_finished_runs import finished
 
 import lapbench
 from lapbench import discovery

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from table import load_task, small_cell
-from toy_attacks import (
+from make_cells import load_task, small_cell
+from make_toys import (
     FAR,
     SEEDS,
     Toy,

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from attack_table import trained
+from make_attacks import trained
+from make_toys import Toy, first, plan, samples
 from torch import Tensor
-from toy_attacks import Toy, first, plan, samples
 
 from lapbench.attacks.base.attack import BY_GRADIENTS, CLEAN
 from lapbench.attacks.base.target import Target

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from attacked_suites import ATTACKED, attacked, record_of, run, statuses
 from click.testing import CliRunner
+from expect_refusal import refused
 from make_distribution import make_distribution
-from refusals import refused
-from running import comparable
+from make_runs import comparable
+from make_suites import ATTACKED, attacked, record_of, run, statuses
 
 from lapbench import discovery
 from lapbench.cli.main import main

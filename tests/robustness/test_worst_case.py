@@ -2,9 +2,8 @@
 
 import pytest
 import torch
-from table import load_task
-from torch import Tensor
-from toy_attacks import (
+from make_cells import load_task
+from make_toys import (
     FAR,
     SEEDS,
     Toy,
@@ -17,6 +16,7 @@ from toy_attacks import (
     values,
     with_mean,
 )
+from torch import Tensor
 
 from lapbench.attacks.base.attack import WORST
 from lapbench.attacks.base.target import Target

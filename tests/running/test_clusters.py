@@ -10,11 +10,9 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from faulty import epochs, install, records, run, wait_for
-from loopback import Cluster
-from refusals import refused
-from running import comparable
-from table import small_cell
+from expect_refusal import refused
+from make_cells import small_cell
+from make_runs import Cluster, comparable, epochs, install, records, run, wait_for
 
 from lapbench.results.folder import ResultsFolder
 from lapbench.running import cluster as cluster_module

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from table import BUDGET, small_cell
+from make_cells import BUDGET, small_cell
 from torch import Tensor
 
 import lapbench

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from refusals import refused
+from expect_refusal import refused
 
 import lapbench
 from lapbench.cli.main import main

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from faulty import epochs, install, records, run
-from refusals import refused
-from running import comparable
+from expect_refusal import refused
+from make_runs import comparable, epochs, install, records, run
 
 from lapbench.running import worker
 from lapbench.running.backends import Backend, BackendError

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from faulty import alive, epochs, install, records, run, started, wait_for
-from running import comparable
+from make_runs import alive, comparable, epochs, install, records, run, started, wait_for
 
 from lapbench.cli.errors import INTERRUPTED
 from lapbench.results.folder import ResultsFolder

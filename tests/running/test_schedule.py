@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from refusals import refused
+from expect_refusal import refused
+from make_cells import small_cell
 from rich.console import Console
-from table import small_cell
 
 from lapbench.errors import LapbenchError
 from lapbench.results.folder import ResultsFolder

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
-from composed import BOTH, TABLE, planned, suite
+from make_suites import BOTH, TABLE, planned, suite
 
 import lapbench
 from lapbench import discovery

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from composed import BOTH, TABLE, mistakes, suite
-from refusals import refused
+from expect_refusal import refused
+from make_suites import BOTH, TABLE, mistakes, suite
 
 import lapbench
 from lapbench.cli.main import main

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from composed import suite
+from make_suites import suite
 
 import lapbench
 from lapbench.results.folder import ResultsFolder

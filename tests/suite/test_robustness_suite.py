@@ -4,9 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from attacked_suites import ATTACKED, FGSM, TRANSFER, attacked
-from composed import mistakes
-from refusals import refused
+from expect_refusal import refused
+from make_suites import ATTACKED, FGSM, TRANSFER, attacked, mistakes
 
 from lapbench.attacks import fgsm
 from lapbench.running.api import RunOptions, prepare

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from composed import SECOND, names, on_karate, planned, suite
+from make_suites import SECOND, names, on_karate, planned, suite
 
 
 def test_show_no_learning_rate_that_differs_between_tasks_alone(tmp_path: Path):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from composed import KARATE, names, on_karate, planned, suite
-from refusals import refused
-from table import load_task
+from expect_refusal import refused
+from make_cells import load_task
+from make_suites import KARATE, names, on_karate, planned, suite
 
 import lapbench
 from lapbench.cli.main import main

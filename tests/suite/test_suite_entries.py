@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from composed import SECOND, mistakes, names, on_karate, planned, suite
-from refusals import refused
+from expect_refusal import refused
+from make_suites import SECOND, mistakes, names, on_karate, planned, suite
 
 import lapbench
 from lapbench.cli.main import main

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from composed import mistakes, planned, suite
+from make_suites import mistakes, planned, suite
 
 
 def test_every_combination_is_a_method(tmp_path: Path):

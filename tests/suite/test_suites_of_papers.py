@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from make_plans import plan_of_suite
-from papers import GLL, MANIFOLD, WNLL
+from make_frames import GLL, MANIFOLD, WNLL
+from make_suites import plan_of_suite
 
 from lapbench.methods.base.rounds import alternating_budgets
 from lapbench.reporting.correspondence import published_rows

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from compared import (
+from expect_refusal import refused
+from make_results import (
     KEPT,
     METHODS,
     attack_failed,
@@ -24,7 +25,6 @@ from compared import (
     without,
     write_results,
 )
-from refusals import refused
 
 import lapbench
 from lapbench.results.folder import RecordError

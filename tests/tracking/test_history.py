@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from past_runs import Number, accuracy, past
+from make_results import Number, accuracy, past
 
 from lapbench.reports.statistics.tests import interval
 from lapbench.reports.tracking.history import changes, points

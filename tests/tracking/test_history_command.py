@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
-from past_runs import keep_run
-from refusals import refused
+from expect_refusal import refused
+from make_results import keep_run
 
 from lapbench.cli.track import history
 from lapbench.reports.tracking.history import points

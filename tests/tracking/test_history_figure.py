@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from make_results import Number, accuracy, past
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from panels import drawn, texts
-from past_runs import Number, accuracy, past
+from read_figures import drawn, texts
 
 from lapbench.reports.colors import method_styles
 from lapbench.reports.style import paper

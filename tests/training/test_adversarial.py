@@ -5,14 +5,14 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-import dense_wnll
+import oracle_wnll as dense_wnll
 import pytest
 import torch
-from oracles import dense_solution, dense_weights, finite_differences
-from phased import Phased, noise
+from expect_refusal import refused
+from make_cells import small_cell
+from make_trainings import Phased, noise
+from oracle_graph import dense_solution, dense_weights, finite_differences
 from pydantic import ValidationError
-from refusals import refused
-from table import small_cell
 from torch import Tensor, nn
 
 from lapbench.datasets.base.task import Split

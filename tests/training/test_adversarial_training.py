@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from phased import SEEDS, Noting, Phased, noise
+from make_trainings import SEEDS, Noting, Phased, noise
 from torch import Tensor
 
 import lapbench

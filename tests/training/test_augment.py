@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from expect_refusal import refused
 from PIL import Image, ImageEnhance
-from refusals import refused
 from torch import Tensor
 
 from lapbench.training.augmentation import (

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 import torch
-from table import small_cell
+from make_cells import small_cell
 from torch import Tensor, nn
 
 from lapbench.datasets.base.task import Split

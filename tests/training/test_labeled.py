@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from composed import mistakes, planned, suite
-from table import small_cell
+from make_cells import small_cell
+from make_suites import mistakes, planned, suite
 
 import lapbench
 from lapbench.cli.main import main

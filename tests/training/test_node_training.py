@@ -6,12 +6,22 @@ from typing import Any
 
 import pytest
 import torch
-from dense_wnll import NEIGHBORS, RANK, dense_values
-from make_node_cells import EPOCHS, NODES, loaded, metrics, node_cell, outcome, prediction, run
-from make_trained import in_training
-from oracles import dense_solution, dense_weights
-from refusals import refused
-from table import METHODS, small_cell
+from expect_refusal import refused
+from make_cells import (
+    EPOCHS,
+    METHODS,
+    NODES,
+    in_training,
+    loaded,
+    metrics,
+    node_cell,
+    outcome,
+    prediction,
+    run,
+    small_cell,
+)
+from oracle_graph import dense_solution, dense_weights
+from oracle_wnll import NEIGHBORS, RANK, dense_values
 from torch import Tensor
 from torch.nn import functional
 

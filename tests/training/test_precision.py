@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from composed import on_karate, suite
-from table import METHODS, small_cell
+from make_cells import METHODS, small_cell
+from make_suites import on_karate, suite
 
 import lapbench
 from lapbench.methods.base import smoothness as _smoothness

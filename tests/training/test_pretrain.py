@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from pretraining import DIGITS, QUICK, WILD, backbone_of, equal, few_digits
-from refusals import refused
+from expect_refusal import refused
+from make_cells import load_task, small_task
+from make_trainings import DIGITS, QUICK, WILD, backbone_of, equal, few_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
-from table import load_task, small_task
 from torch import Tensor, nn
 
 from lapbench.datasets.base.task import Split, Task

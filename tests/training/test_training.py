@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 import torch
-from phased import SEEDS, Noting, Parts, Phased, noise, state, trained
-from refusals import refused
+from expect_refusal import refused
+from make_trainings import SEEDS, Noting, Parts, Phased, noise, state, trained
 from torch import Tensor, nn
 from torch.nn import functional
 

@@ -6,8 +6,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from dense_equations import Problem
-from oracles import dense_components
+from oracle_graph import Problem, dense_components
 from torch import Tensor
 
 # As the library defines it: an edge joins if its weight is above this share of the largest.

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from oracles import dense_matrix, dense_root
-from table import create, load_task
+from make_cells import create, load_task
+from oracle_graph import dense_matrix, dense_root
 from torch import Tensor
 from torch.nn import functional
 

@@ -1,4 +1,4 @@
-"""Methods that harm the process, machine or run around them; a plug-in that `faulty` installs.
+"""Methods that harm the process, machine or run around them; a plug-in that `make_runs` installs.
 
 Each is softmax, but leaves a line in a log after every epoch and then does something, until all is
 mended.

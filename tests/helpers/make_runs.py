@@ -1,34 +1,56 @@
-"""Runs of methods that harm the process, machine or run around them."""
+"""Runs of the command, of methods that fail, and on a cluster on this machine."""
 
+import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-import faulty_methods
+import plugin_faulty
 import psutil
 import pytest
 from click.testing import CliRunner, Result
-from composed import suite
-from faulty_methods import PATIENCE, Faulty
 from make_distribution import make_distribution
-from running import COMMAND
+from make_suites import suite
+from plugin_faulty import PATIENCE, Faulty
 
 from lapbench.cli.main import main
 from lapbench.results import checkpoint
 from lapbench.results.folder import ResultsFolder
 from lapbench.results.records import Record
 
+COMMAND = [sys.executable, "-P", str(Path(__file__).with_name("without_figures.py"))]
+"""The command `lapbench`, whose reports have no figures."""
+
+
+def lapbench(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command."""
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+def comparable(folder: Path) -> dict[str, dict[str, Any]]:
+    """All records of a results folder, without what may differ between equal runs."""
+    records = {}
+    for path in (folder / "records").glob("[!.]*.json"):
+        record = json.loads(path.read_text())
+        del record["timing"], record["provenance"]
+        records[path.stem] = record
+    return records
+
 
 def install(folder: Path, patch: pytest.MonkeyPatch) -> None:
     """Install the methods for this process and all that it starts; their log is in the folder."""
     names = [kind.__name__ for kind in Faulty.__subclasses__()]
     kinds = {"methods": {name.lower(): name for name in names}}
-    make_distribution(folder / "site", patch, "faulty_methods", kinds)
-    patch.setenv("PYTHONPATH", f"{folder / 'site'}:{Path(faulty_methods.__file__).parent}")
+    make_distribution(folder / "site", patch, "plugin_faulty", kinds)
+    patch.setenv("PYTHONPATH", f"{folder / 'site'}:{Path(plugin_faulty.__file__).parent}")
     patch.setenv("FAULTY_FOLDER", str(folder))
     patch.setattr(checkpoint, "SECONDS", checkpoint.SECONDS)
 
@@ -96,3 +118,38 @@ def records(results: Path) -> dict[str, Record]:
     folder = ResultsFolder(results)
     found = map(folder.read_record, folder.list_keys())
     return {record.cell.method.name: record for record in found}
+
+
+class Cluster:
+    """A scheduler and two workers on loopback, which share a folder with this process."""
+
+    def __init__(self, folder: Path, stack: ExitStack) -> None:
+        self.folder, self._stack = folder, stack
+        file = folder / "scheduler.json"
+        about = ["--no-dashboard", "--scheduler-file", str(file)]
+        here = ["--host", "127.0.0.1"]
+        self.scheduler = self._start(
+            "scheduler", "--port", "0", "--idle-timeout", "300", *here, *about
+        )
+        for _ in range(2):
+            self._start("worker", "--nthreads", "1", "--no-nanny", *here, *about)
+        wait_for(lambda: file.is_file() and file.read_text().endswith("}"), "the scheduler")
+        self.address = json.loads(file.read_text())["address"]
+
+    def _start(self, what: str, *arguments: str) -> "subprocess.Popen[bytes]":
+        with (self.folder / f"{what}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", f"distributed.cli.dask_{what}", *arguments],
+                cwd=self.folder,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._stack.callback(_kill, process)
+        return process
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    wait_for(lambda: not alive(process.pid), "end of a process of the cluster")

@@ -1,11 +1,12 @@
-"""Small trained models, and every attack with a small budget, for the tests of attacks."""
+"""Every attack with a small budget, trained models to attack, and attacked images known by hand."""
 
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
-from table import create, small_cell
+from make_cells import create, small_cell
 from torch import Tensor, nn
 
 from lapbench.attacks.base.attack import Attack, Candidate
@@ -163,3 +164,29 @@ def attacked_cell(case: str) -> Cell:
     backbone = {"random-edges": "gnn", "verification": "strided_cnn"}.get(case, "small_cnn")
     options = {} if case == "verification" else {"width": 4}
     return replace(cell, dataset=Component(data, {}), backbone=Component(backbone, options))
+
+
+LABELS = np.array([7, 3, 5, 1])
+
+
+PREDICTED = {
+    "none": np.array([1, 3, 5, 1]),
+    "fgsm": np.array([2, 3, 4, 0]),
+    "worst case": np.array([2, 9, 5, 0]),
+}
+
+
+def images(key: str, channels: int = 1) -> dict[str, np.ndarray[Any, Any]]:
+    """Image i has the value i/4; FGSM adds 0.1 and takes 0.1 from a corner. The first is wrong."""
+    x = np.ones((4, channels, 3, 3)) * np.arange(4).reshape(-1, 1, 1, 1) / 4
+    change = np.full((channels, 3, 3), 0.1)
+    change[:, 0, 0] = -0.1
+    found = {"attacked labels": LABELS}
+    for attack, predicted in PREDICTED.items():
+        if attack == "fgsm" and "gll" in key:
+            predicted = PREDICTED["none"]
+        found[f"attacked class: {attack}"] = predicted
+        found[f"attacked x: {attack}"] = x + change * (attack != "none")
+    found["nearest x"] = np.repeat(x[:, None], 5, axis=1)
+    found["nearest class"] = np.array([[7, 3, 5, 1, 0]] * 4)
+    return found

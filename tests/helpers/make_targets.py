@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from make_trained import trained
-from table import create, small_cell
+from make_cells import create, small_cell, trained
 from torch import Tensor
 
 from lapbench.attacks.base.attack import Attack, Candidate

@@ -1,16 +1,22 @@
-"""Small suites of composed methods, and what is wrong with a suite."""
+"""Small suites, their plans, and runs of them."""
 
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import TINY_SUITE
+from rich.console import Console
 
 from lapbench.results.collect import load_records
-from lapbench.running.api import RunOptions, prepare
-from lapbench.suite.plan import PlannedCell
-from lapbench.suite.suite import SuiteError, load_suite
+from lapbench.results.records import Record
+from lapbench.running.api import PreparedRun, RunOptions, prepare
+from lapbench.running.backends import Backend, run_cells
+from lapbench.running.progress import Progress
+from lapbench.suite.plan import SCHEMA, Plan, PlannedCell
+from lapbench.suite.suite import Suite, SuiteError, load_suite
 
 BOTH = 'training = ["natural", "pgd"]\n'
 TABLE = "[pgd]\nepsilon = 0.2\nstep_size = 0.1\nsteps = 2\n"
@@ -60,3 +66,46 @@ def mistakes(path: Path) -> list[str]:
     first, *lines = str(caught.value).splitlines()
     assert f" has {len(lines)} mistake" in first
     return [line.removeprefix("  ") for line in lines]
+
+
+FGSM = '[[robustness.attacks]]\nname = "fgsm"\nepsilons = [0.1, 0.3]\n'
+TRANSFER = '[[robustness.attacks]]\nname = "transfer"\nepsilons = [0.1, 0.3]\nsteps = [3]\n'
+ATTACKED = f"[robustness]\nepsilon = 0.3\nsamples = 20\n{FGSM}{TRANSFER}"
+
+
+def attacked(
+    folder: Path, methods: Sequence[str] = ("gll", "softmax"), table: str = ATTACKED
+) -> Path:
+    """A suite of one repetition with a table of attacks."""
+    return suite(folder, list(methods), after=table)
+
+
+def run(path: Path, results: Path, jobs: int = 0, **options: Any) -> PreparedRun:
+    """Run what is missing, and write no report."""
+    prepared = prepare(path, RunOptions(results=results, **options))
+    prepared.folder.write_plan(prepared.plan)
+    progress = Progress(Console(file=io.StringIO()), len(prepared.missing))
+    run_cells(prepared.missing, prepared.folder, progress, Backend(jobs))
+    return prepared
+
+
+def record_of(prepared: PreparedRun, method: str, repetition: int = 0) -> Record:
+    """The record of a method."""
+    (found,) = (
+        planned.key
+        for planned in prepared.plan.cells
+        if (planned.cell.method.name, planned.cell.repetition) == (method, repetition)
+    )
+    return prepared.folder.read_record(found)
+
+
+def statuses(record: Record) -> dict[str, str]:
+    """How each attack on a model ended."""
+    return {run.label: run.status for run in record.attacks}
+
+
+def plan_of_suite(suite: Suite) -> Plan:
+    """The plan of a suite, whose data are not read."""
+    cells = suite.cells("cpu")
+    planned = [PlannedCell(str(i), "exact", cell, e.label) for i, (cell, _, e) in enumerate(cells)]
+    return Plan(SCHEMA, "suite", "title", planned)

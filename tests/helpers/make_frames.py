@@ -1,9 +1,11 @@
-"""Hand-made frames of numbers under attack."""
+"""Hand-made frames of numbers, with and without attacks."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
+from lapbench.reports.results import Results
 from lapbench.results.tidy import COLUMNS, FLAG_COLUMNS
 
 Number = tuple[str, str, str, float, int, str]
@@ -77,3 +79,62 @@ def plain_frame(
     failed = [value is None for own in accuracies.values() for value in own]
     cells.loc[failed, ["status", "reason", "metric"]] = ["failed", "ValueError: a | b\nc", None]
     return cells
+
+
+Metric = tuple[str, str, float, int, str, float]
+"""Attack, parameter, level, steps, metric, value."""
+
+METHODS = ("softmax", "gll")
+
+
+def clean(value: float) -> Metric:
+    return ("none", "", 0.0, 0, "robust_accuracy", value)
+
+
+def worst(level: float, value: float) -> Metric:
+    return ("worst case", "epsilon", level, 0, "robust_accuracy", value)
+
+
+def headline(level: float) -> Metric:
+    return ("worst case", "epsilon", level, 0, "joint_accuracy", 0.5)
+
+
+def results(
+    numbers: Callable[[str, int], list[Metric]],
+    arrays: Callable[[str], Any] = lambda _: {},
+    trainings: tuple[str, ...] = ("natural",),
+    tasks: tuple[str, ...] = ("digits",),
+) -> Results:
+    """Two repetitions of each method; keys are task/training/method/repetition."""
+    rows = [
+        {
+            "task": task,
+            "backbone": "small_cnn",
+            "method": method,
+            "training": training,
+            "repetition": repetition,
+            "key": f"{task}/{training}/{method}/{repetition}",
+            "metric": metric,
+            "value": value,
+            "attack": attack,
+            "norm": "linf" if parameter == "epsilon" else "",
+            "parameter": parameter,
+            "level": level,
+            "steps": steps,
+        }
+        for task in tasks
+        for training in trainings
+        for method in METHODS
+        for repetition in (0, 1)
+        for attack, parameter, level, steps, metric, value in [
+            ("", "", 0.0, 0, "accuracy", 0.99),
+            *numbers(f"{task}/{training}/{method}", repetition),
+        ]
+    ]
+    return Results(pd.DataFrame(rows), arrays, lambda _: {})
+
+
+GLL, WNLL = "GLL paper (arXiv:2412.08016)", "WNLL paper (Eur. J. Appl. Math. 32, 2021)"
+
+
+MANIFOLD, BILEVEL = "sparse-manifold paper (arXiv:2003.04286)", "bilevel paper (arXiv:2303.13964)"

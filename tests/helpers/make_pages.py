@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pandas as pd
-from attacked_frames import NO_FLAGS, NOISE, SOFTMAX, WORST, frame
+from make_frames import NO_FLAGS, NOISE, SOFTMAX, WORST, frame
 
 from lapbench.reports.leaderboard import leaderboard
 from lapbench.reports.page.page import Figure, Origin, Page, PageCell, render

@@ -1,4 +1,4 @@
-"""A model in the phases that a test gives it, random samples, and a term that notes its calls."""
+"""Small trainings: a model in phases, random samples, and quick pretraining."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from make_cells import load_task, small_cell
 from torch import Tensor, nn
 
 from lapbench.datasets.base.task import Split, Task
@@ -16,8 +17,11 @@ from lapbench.methods.base.method import Term
 from lapbench.methods.base.model import Model
 from lapbench.methods.softmax import cross_entropy
 from lapbench.seeds import Seeds
+from lapbench.suite.cells import Cell
+from lapbench.suite.components import Component
 from lapbench.training.events import Epoch, TrainingObserver
 from lapbench.training.loop import train
+from lapbench.training.simclr import SimCLR
 from lapbench.training.steps import Recipe
 
 SEEDS = Seeds("noise", 0)
@@ -120,3 +124,25 @@ class Noting(Term):
     def after_step(self, model: Model) -> None:
         self.calls.append(("after_step", None))
         self.act(model)
+
+
+QUICK = SimCLR(epochs=2, batch_size=50, optimizer="adam", learning_rate=0.003)
+WILD = SimCLR(epochs=2, batch_size=50, learning_rate=1e38)
+DIGITS = replace(
+    small_cell("softmax"),
+    dataset=Component("digits", {}),
+    backbone=Component("small_resnet", {"width": 2, "blocks": 1}),
+)
+
+
+def few_digits(count: int = 101) -> Task:
+    task = load_task("digits")
+    return replace(task, train=Split(task.train.x[:count], task.train.y[:count]))
+
+
+def backbone_of(cell: Cell, task: Task) -> nn.Module:
+    return cell.build_model(task).backbone
+
+
+def equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
