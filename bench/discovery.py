@@ -106,7 +106,7 @@ def suite_text(name: str) -> str:
 
 def _files(kind: str) -> dict[str, Traversable]:
     suffix = ".toml" if kind == "suites" else ".py"
-    found = {}
+    modules = {}
     for file in resources.files(PACKAGES[kind]).iterdir():
         stem = file.name.removesuffix(suffix)
         if stem.startswith("_") or (file.is_file() and stem == file.name):
@@ -114,8 +114,8 @@ def _files(kind: str) -> dict[str, Traversable]:
         if file.is_dir() and not file.joinpath("options.py").is_file():
             continue
         name = stem.replace("_", "-") if kind in _HYPHENATED else stem
-        found[name] = file / "__init__.py" if file.is_dir() else file
-    return found
+        modules[name] = file / "__init__.py" if file.is_dir() else file
+    return modules
 
 
 def _module_name(name: str, kind: str) -> str:
@@ -144,7 +144,7 @@ def _public_class(module: Any, kind: str) -> type:
         "datasets": (Dataset,),
         "attacks": (Attack,),
     }[kind]
-    found = [
+    classes = [
         item
         for name, item in vars(module).items()
         if inspect.isclass(item)
@@ -152,10 +152,10 @@ def _public_class(module: Any, kind: str) -> type:
         and f"{item.__module__}.".startswith(f"{module.__name__}.")
         and not name.startswith("_")
     ]
-    if len(found) != 1:
+    if len(classes) != 1:
         raise TypeError(
-            f"{module.__name__} defines {len(found)} public subclasses of "
+            f"{module.__name__} defines {len(classes)} public subclasses of "
             f"{' or '.join(base.__name__ for base in bases)}; "
             "a file of this folder defines exactly one (start helpers with an underscore)"
         )
-    return found[0]
+    return classes[0]

@@ -73,15 +73,15 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _classes(folder: Path) -> list[str]:
-    found = [place.name for place in _visible(folder) if place.is_dir()]
-    if not found:
+    names = [place.name for place in _visible(folder) if place.is_dir()]
+    if not names:
         raise DataError(f"{folder} has no folders; must have one for each class")
-    return found
+    return names
 
 
 def _files(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
     """Return all images below a folder, each with its class."""
-    found = []
+    labelled = []
     for label, name in enumerate(classes):
         inside = _visible(folder / name)
         images = [path for path in inside if path.suffix.lower() in _ENDINGS]
@@ -89,8 +89,8 @@ def _files(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
             raise DataError(
                 f"{folder / name} has no images; must have files that end in {', '.join(_ENDINGS)}"
             )
-        found += [(path, label) for path in images]
-    return found
+        labelled += [(path, label) for path in images]
+    return labelled
 
 
 def _read(paths: list[Path]) -> Bytes:
@@ -99,7 +99,7 @@ def _read(paths: list[Path]) -> Bytes:
     for path in paths:
         try:
             with Image.open(path) as image:
-                mode, found = image.mode, np.asarray(image)
+                mode, array = image.mode, np.asarray(image)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise DataError(f"{path} cannot be read ({error}); must be PNG or JPEG") from error
         if mode not in _MODES:
@@ -107,13 +107,13 @@ def _read(paths: list[Path]) -> Bytes:
                 f"{path} is an image of mode {mode}; must be {' or '.join(_MODES)}, grey or "
                 "coloured with 8 bits a channel; convert it"
             )
-        if pixels and found.shape[:2] != pixels[0].shape[:2]:
+        if pixels and array.shape[:2] != pixels[0].shape[:2]:
             height, width = pixels[0].shape[:2]
             raise DataError(
-                f"{path} has {found.shape[1]} × {found.shape[0]} pixels; must be {width} × "
+                f"{path} has {array.shape[1]} × {array.shape[0]} pixels; must be {width} × "
                 f"{height}, as {paths[0]} has; resize it"
             )
-        pixels.append(found)
+        pixels.append(array)
     if any(each.ndim == 3 for each in pixels):
         coloured = [each if each.ndim == 3 else np.stack([each] * 3, axis=2) for each in pixels]
         return np.stack(coloured).transpose(0, 3, 1, 2)

@@ -72,11 +72,11 @@ class Npz(Dataset):
 def _arrays(path: Path) -> Arrays:
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            found = [file[name] for name in _NAMES]
-            for name, array in zip(_NAMES, found, strict=True):
+            arrays = [file[name] for name in _NAMES]
+            for name, array in zip(_NAMES, arrays, strict=True):
                 if not isinstance(array, np.ndarray):
                     raise TypeError(f"{name} is not an array")
-            return Arrays(str(path), *found)
+            return Arrays(str(path), *arrays)
     except KeyError as error:
         why = f"has no array of the name {error.args[0].split()[0]}"
     except _UNREADABLE as error:

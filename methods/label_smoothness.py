@@ -44,8 +44,8 @@ class LabelSmoothness(Term):
 
     def skip(self, model: Model) -> str | None:
         """Return a reason where there are not two ReLU layers to compare."""
-        if (found := count_relus(model)) < 2:
-            return f"label_smoothness: the network has {found} nn.ReLU layer(s); it compares two"
+        if (layers := count_relus(model)) < 2:
+            return f"label_smoothness: the network has {layers} nn.ReLU layer(s); it compares two"
         return None
 
     def penalty(self, model: Model, x: Tensor, y: Tensor, share_of_epochs: float) -> Tensor:  # noqa: ARG002

@@ -75,8 +75,8 @@ class APGDCE(GradientAttack):
             ball = target.ball(x, epsilon, self.norm, self.units)
             for _ in range(self.restarts):
                 start = torch.where(column(y >= 0, x), ball.random(), x)
-                found = self._ascend(target, ball, start, y)
-                yield Candidate(Level("epsilon", epsilon, self.steps), found)
+                best = self._ascend(target, ball, start, y)
+                yield Candidate(Level("epsilon", epsilon, self.steps), best)
 
     def _ascend(self, target: Target, ball: Ball, start: Tensor, y: Tensor) -> Tensor:
         halvings = _checkpoints(self.steps)
@@ -115,8 +115,8 @@ class APGDCE(GradientAttack):
 def _checkpoints(steps: int) -> set[int]:
     """Return ⌈p_j K⌉ with p_1 = 0.22 and p_{j+1} = p_j + max(p_j − p_{j−1} − 0.03, 0.06) ≤ 1."""
     before, percent = 0, 22
-    found = set()
+    checkpoints = set()
     while percent <= 100:
-        found.add(-(-percent * steps // 100))
+        checkpoints.add(-(-percent * steps // 100))
         before, percent = percent, percent + max(percent - before - 3, 6)
-    return found
+    return checkpoints

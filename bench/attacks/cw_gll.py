@@ -60,8 +60,8 @@ class CWGLL(Attack):
         first, second = clean.topk(2, dim=1).indices.T
         moves = first == y
         for constant in self.constants:
-            found = self._minimise(target, x, second, moves, constant)
-            yield Candidate(Level("c", constant, self.steps), found)
+            moved = self._minimise(target, x, second, moves, constant)
+            yield Candidate(Level("c", constant, self.steps), moved)
 
     def _minimise(
         self, target: Target, x: Tensor, runner_up: Tensor, moves: Tensor, constant: float

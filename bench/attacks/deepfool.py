@@ -52,9 +52,9 @@ class DeepFool(Attack):
             clean = target.log_probabilities(x)
         classes = clean.topk(min(self.candidates, clean.shape[1]), dim=1).indices
         right = classes[:, 0] == y
-        change, found = torch.zeros_like(x), x
+        change, nearest = torch.zeros_like(x), x
         for _ in range(self.steps):
-            scores, gradients, predicted = _linearised(target, found, classes)
+            scores, gradients, predicted = _linearised(target, nearest, classes)
             right = right & (predicted == y)
             if not right.any():
                 break
@@ -63,8 +63,8 @@ class DeepFool(Attack):
             moved = x + (1 + self.overshoot) * change
             if target.bounds is not None:
                 moved = moved.clamp(*target.bounds)
-            found = torch.where(column(right, x), moved, found)
-        yield Candidate(Level("", 0.0, self.steps), found)
+            nearest = torch.where(column(right, x), moved, nearest)
+        yield Candidate(Level("", 0.0, self.steps), nearest)
 
 
 def _linearised(target: Target, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -28,5 +28,5 @@ class FGSM(GradientAttack):
         for epsilon in self.epsilons:
             ball = target.ball(x, epsilon, self.norm, self.units)
             # GLL eq. 43, WNLL eq. 14
-            (found,) = ascend(lambda _: gradient, ball, x, epsilon, steps=1)
-            yield Candidate(Level("epsilon", epsilon, 1), found)
+            (moved,) = ascend(lambda _: gradient, ball, x, epsilon, steps=1)
+            yield Candidate(Level("epsilon", epsilon, 1), moved)

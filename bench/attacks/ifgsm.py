@@ -46,9 +46,9 @@ class IFGSM(GradientAttack):
             path = ascend(  # GLL eq. 44, WNLL eq. 16
                 lambda z: target.gradient(z, y, self.gradient), ball, x, self.step_size, steps
             )
-            for step, found in enumerate(path, start=1):
+            for step, moved in enumerate(path, start=1):
                 if step in checked:
-                    yield Candidate(Level("epsilon", epsilon, step), found)
+                    yield Candidate(Level("epsilon", epsilon, step), moved)
 
     def _steps(self, epsilon: float) -> int:
         return self.steps or max(round(5 * epsilon / self.step_size), 1)

@@ -57,6 +57,6 @@ class PGD(GradientAttack):
                     self.relative_step_size * epsilon,
                     self.steps[-1],
                 )
-                for step, found in enumerate(path, start=1):
+                for step, moved in enumerate(path, start=1):
                     if step in self.steps:
-                        yield Candidate(Level("epsilon", epsilon, step), found)
+                        yield Candidate(Level("epsilon", epsilon, step), moved)

@@ -100,6 +100,6 @@ def inserted(edges: Tensor, num_nodes: int, count: int) -> Tensor:
         numbers = drawn[0] * num_nodes + drawn[1]
         new = drawn[:, ~torch.isin(numbers, edges[0] * num_nodes + edges[1])]
     chosen = torch.randperm(new.shape[1], device=edges.device)[:count]
-    found = undirected(torch.cat((edges, new[:, chosen]), dim=1), num_nodes)
-    assert found.shape[1] == size + count
-    return found
+    with_new = undirected(torch.cat((edges, new[:, chosen]), dim=1), num_nodes)
+    assert with_new.shape[1] == size + count
+    return with_new

@@ -53,25 +53,25 @@ class Square(BallAttack):
         """Yield what the search leaves for each ε."""
         for epsilon in self.epsilons:
             ball = target.ball(x, epsilon, self.norm, self.units)
-            found = self._search(target, ball, y)
-            yield Candidate(Level("epsilon", epsilon, self.queries), found)
+            moved = self._search(target, ball, y)
+            yield Candidate(Level("epsilon", epsilon, self.queries), moved)
 
     @torch.no_grad()
     def _search(self, target: Target, ball: Ball, y: Tensor) -> Tensor:
-        found = ball.x
-        margin = margins(target.log_probabilities(found), y)
+        best = ball.x
+        margin = margins(target.log_probabilities(best), y)
         for query in range(1, self.queries):
             right = (y >= 0) & (margin >= 0)
             if not right.any():
                 break
-            moved = _stripes(found) if query == 1 else 2 * self._square(found, query)
-            proposal = ball.project(found + ball.epsilon * ball.scale * moved)
-            proposal = torch.where(column(right, found), proposal, found)
+            moved = _stripes(best) if query == 1 else 2 * self._square(best, query)
+            proposal = ball.project(best + ball.epsilon * ball.scale * moved)
+            proposal = torch.where(column(right, best), proposal, best)
             proposed = margins(target.log_probabilities(proposal), y)
             accepted = right if query == 1 else right & (proposed < margin)
-            found = torch.where(column(accepted, found), proposal, found)
+            best = torch.where(column(accepted, best), proposal, best)
             margin = torch.where(accepted, proposed, margin)
-        return found
+        return best
 
     def _square(self, x: Tensor, query: int) -> Tensor:
         """Return ±1 in a random square of each image (n, c, h, w), or interval of a vector."""

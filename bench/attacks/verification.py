@@ -55,10 +55,12 @@ class Verification(BallAttack):
         layers = affine_layers(target.model, x.shape[1:])
         for epsilon in self.epsilons:
             attack = self._pgd([epsilon])
-            attacked = torch.stack([found.x for found in attack.perturb(target, x, y)], dim=1)
+            attacked = torch.stack(
+                [candidate.x for candidate in attack.perturb(target, x, y)], dim=1
+            )
             verdicts = [
-                verify(layers, image, label, epsilon, target.bounds, self.time_limit, found)
-                for image, label, found in zip(x, y.tolist(), attacked, strict=True)
+                verify(layers, image, label, epsilon, target.bounds, self.time_limit, candidate)
+                for image, label, candidate in zip(x, y.tolist(), attacked, strict=True)
             ]
             yield Candidate(
                 Level("epsilon", epsilon),
@@ -74,8 +76,8 @@ class Verification(BallAttack):
 
 
 def _with_counterexamples(x: Tensor, verdicts: list[Verdict]) -> Tensor:
-    found = x.clone()
+    inputs = x.clone()
     for row, verdict in enumerate(verdicts):
         if verdict.counterexample is not None:
-            found[row] = x.new_tensor(verdict.counterexample).view_as(x[row])
-    return found
+            inputs[row] = x.new_tensor(verdict.counterexample).view_as(x[row])
+    return inputs

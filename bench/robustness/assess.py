@@ -87,9 +87,9 @@ def assess_cell(
     name = cell.evaluation.split
     split = attacked_split(getattr(task, name), robustness.samples, task.nodes_only)
     size = cell.batch_size(task)
-    found = assess(target, split, name, robustness, size, cell.seeds, on_attack)
-    found.checks = find_checks(found.metrics, robustness, target)
-    return found
+    assessment = assess(target, split, name, robustness, size, cell.seeds, on_attack)
+    assessment.checks = find_checks(assessment.metrics, robustness, target)
+    return assessment
 
 
 def target_of(cell: Cell, model: Model, task: Task, sources: TransferSources) -> Target:
@@ -130,8 +130,8 @@ def assess(
     ]
     radii = radii_of(robustness)
     worst = [WorstCase(target, batch, radii, robustness) for batch in batches if radii]
-    found = Assessment(measure_clean(target, batches, name))
-    found.arrays |= keep_images(
+    assessment = Assessment(measure_clean(target, batches, name))
+    assessment.arrays |= keep_images(
         CLEAN, [EvaluatedCandidate.unattacked(target, batch) for batch in batches]
     )
     searched = False
@@ -140,25 +140,27 @@ def assess(
         start, before = time.perf_counter(), target.spent()
         run, checked = _run_attack(planned, target, batches, seeds)
         queries, gradients = target.spent()
-        found.runs.append(
+        assessment.runs.append(
             replace(run, queries=queries - before[0], gradients=gradients - before[1])
         )
-        found.seconds[planned.label] = time.perf_counter() - start
+        assessment.seconds[planned.label] = time.perf_counter() - start
         if run.status == "ok":
             attack = planned.create()
-            found.metrics += measure(planned.label, attack, checked, target, name)
-            found.arrays |= keep_images(planned.label, [last for *_, last in checked])
+            assessment.metrics += measure(planned.label, attack, checked, target, name)
+            assessment.arrays |= keep_images(planned.label, [last for *_, last in checked])
             if worst and attack.knowledge != "chance":
                 searched = True
                 for case, candidates in zip(worst, checked, strict=True):
                     for candidate in candidates:
                         case.add(planned.label, attack, candidate)
     if searched:
-        found.metrics += measure_worst(worst, robustness, target, name)
-        found.arrays |= keep_images(WORST, [case.checked() for case in worst])
+        assessment.metrics += measure_worst(worst, robustness, target, name)
+        assessment.arrays |= keep_images(WORST, [case.checked() for case in worst])
         if not target.task.nodes_only:
-            found.arrays |= keep_nearest(target, torch.cat([case.checked().x for case in worst]))
-    return found
+            assessment.arrays |= keep_nearest(
+                target, torch.cat([case.checked().x for case in worst])
+            )
+    return assessment
 
 
 def attacked_split(split: Split, samples: int, nodes_only: bool) -> Split:

@@ -109,20 +109,20 @@ def measure_worst(
     each attack has the accuracy that it leaves in that ball, what it found elsewhere moved into it.
     """
     headline = robustness.epsilon or 0.0
-    found = [
+    metrics = [
         (label, "robust_accuracy", radius, [getattr(case, name)[radius] for case in worst])
         for label, name in ((WORST, "right"), (BY_GRADIENTS, "right_by_gradients"))
         for radius in worst[0].right
     ]
-    found.append((WORST, "joint_accuracy", headline, [case.checked().right() for case in worst]))
-    found.append((WORST, "single_accuracy", headline, [case.one_at_a_time() for case in worst]))
-    found += [
+    metrics.append((WORST, "joint_accuracy", headline, [case.checked().right() for case in worst]))
+    metrics.append((WORST, "single_accuracy", headline, [case.one_at_a_time() for case in worst]))
+    metrics += [
         (label, "headline_accuracy", headline, [case.by_attack[label] for case in worst])
         for label in worst[0].by_attack
     ]
     if robustness.units == "normalised":
         scale = target.deviation.mean().double()
-        found += [(WORST, "input_epsilon", r, [r * scale[None]]) for r in worst[0].right]
+        metrics += [(WORST, "input_epsilon", r, [r * scale[None]]) for r in worst[0].right]
     return [
         Metric(
             metric,
@@ -134,7 +134,7 @@ def measure_worst(
             "epsilon",
             radius,
         )
-        for label, metric, radius, parts in found
+        for label, metric, radius, parts in metrics
     ]
 
 

@@ -64,7 +64,7 @@ def find_checks(metrics: Sequence[Metric], robustness: Robustness, target: Targe
     from_random = [(label, attack) for label, attack in balls if attack.searches_from_random]
     exact = [label for label, attack in from_random if attack.gradient == "exact"]
     averaged = [label for label, attack in from_random if attack.base_sets > 1]
-    found = {
+    findings_by_check = {
         "white_box_wins": _white_box_wins(balls, curves, _curve(metrics, BY_GRADIENTS)),
         "monotone_in_epsilon": _monotone_in_epsilon(balls, curves, _curve(metrics, CLEAN)),
         "monotone_in_steps": _monotone_in_steps(balls, curves),
@@ -83,7 +83,7 @@ def find_checks(metrics: Sequence[Metric], robustness: Robustness, target: Targe
     }
     return [
         Check(name, *_verdict(findings, inapplicable.get(name, "")))
-        for name, findings in found.items()
+        for name, findings in findings_by_check.items()
     ]
 
 

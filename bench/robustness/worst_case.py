@@ -39,21 +39,23 @@ class WorstCase:
         self.by_attack: dict[str, Tensor] = {}
         self._x, self._margin = batch.x.clone(), margins(clean.log_probabilities, batch.y)
 
-    def add(self, label: str, attack: Attack, found: EvaluatedCandidate) -> None:
+    def add(self, label: str, attack: Attack, candidate: EvaluatedCandidate) -> None:
         """Count what an attack made of the batch; a change of the model does not count."""
-        if found.changed_model:
+        if candidate.changed_model:
             return
         within = isinstance(attack, BallAttack) and self._about.is_ball_of(attack)
         for radius in self.right:
-            if within and found.level.value == radius:
-                self._count(radius, label, attack, found)
+            if within and candidate.level.value == radius:
+                self._count(radius, label, attack, candidate)
             elif not within:
                 ball = self._target.ball(self._batch.x, radius, self._about.norm, self._about.units)
-                self._count(radius, label, attack, self._predict(ball.project(found.x)))
+                self._count(radius, label, attack, self._predict(ball.project(candidate.x)))
 
-    def _count(self, radius: float, label: str, attack: Attack, found: EvaluatedCandidate) -> None:
+    def _count(
+        self, radius: float, label: str, attack: Attack, candidate: EvaluatedCandidate
+    ) -> None:
         """Count what lies in the ball of a radius, and so in all larger ones."""
-        headline, right = self._about.epsilon, found.right()
+        headline, right = self._about.epsilon, candidate.right()
         for larger in self.right:
             if larger >= radius:
                 self.right[larger] &= right
@@ -61,10 +63,10 @@ class WorstCase:
                     self.right_by_gradients[larger] &= right
         if headline is not None and radius <= headline:
             self.by_attack[label] = right & self.by_attack.get(label, right)
-            margin = margins(found.log_probabilities, self._batch.y)
+            margin = margins(candidate.log_probabilities, self._batch.y)
             smaller = margin < self._margin
             self._margin = torch.where(smaller, margin, self._margin)
-            self._x = torch.where(column(smaller, found.x), found.x, self._x)
+            self._x = torch.where(column(smaller, candidate.x), candidate.x, self._x)
 
     @torch.no_grad()
     def _predict(self, x: Tensor) -> EvaluatedCandidate:
@@ -88,10 +90,10 @@ class WorstCase:
         rows = (self._batch.y >= 0).nonzero()[:, 0]
         count = min(len(rows), ALONE)
         rows = rows[((torch.arange(count, device=rows.device) + 0.5) * len(rows) / count).long()]
-        found = []
+        right = []
         for row in rows:
             x = self._batch.x.clone()
             x[row] = self._x[row]
             predicted = self._predict(x).log_probabilities[row].argmax()
-            found.append(predicted == self._batch.y[row])
-        return torch.stack(found)
+            right.append(predicted == self._batch.y[row])
+        return torch.stack(right)

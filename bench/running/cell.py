@@ -34,8 +34,8 @@ def run_cell(planned: PlannedCell, folder: ResultsFolder, events: Events = SILEN
     with claim(folder, planned.key) as is_ours:
         if not is_ours:
             return None
-        if found := folder.find_final(planned.key):
-            return found
+        if record := folder.find_final(planned.key):
+            return record
         outcome = try_cell(planned, folder, events)
         if outcome.state is not None:
             folder.write_weights(planned.key, outcome.state)

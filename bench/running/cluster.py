@@ -64,17 +64,17 @@ def connect(address: str, folder: ResultsFolder, limits: Limits) -> Iterator[tup
     began, said = time.monotonic(), list[bool]()
 
     def submit(planned: PlannedCell) -> "Future[Record | None]":
-        found: Future[Record | None] = Future()
+        future: Future[Record | None] = Future()
         remote = executor.submit(_run_on_worker, planned, shared, limits)
-        remote.add_done_callback(partial(_pass_on, found, KilledWorker, lost))
-        return found
+        remote.add_done_callback(partial(_pass_on, future, KilledWorker, lost))
+        return future
 
     def slots() -> int:
         try:
-            found: int = sum(client.nthreads().values())
+            threads: int = sum(client.nthreads().values())
         except OSError as error:
             raise lost from error
-        if not found and time.monotonic() - began > _PATIENCE and not said:
+        if not threads and time.monotonic() - began > _PATIENCE and not said:
             said.append(True)
             warnings.warn(
                 f"the scheduler at {address} has no worker; the run waits for one: start it with "
@@ -82,7 +82,7 @@ def connect(address: str, folder: ResultsFolder, limits: Limits) -> Iterator[tup
                 RuntimeWarning,
                 stacklevel=2,
             )
-        return found
+        return threads
 
     with client:
         executor = client.get_executor(pure=False)
@@ -99,17 +99,17 @@ def _run_on_worker(planned: PlannedCell, folder: ResultsFolder, limits: Limits) 
 
 
 def _pass_on(
-    found: "Future[Record | None]",
+    future: "Future[Record | None]",
     killed: type[Exception],
     lost: ClusterError,
     remote: "Future[Any]",
 ) -> None:
     """Give a future what a future of the cluster has, in the terms of the schedule."""
     if remote.cancelled():
-        found.set_exception(lost)
+        future.set_exception(lost)
     elif isinstance(error := remote.exception(), killed):
-        found.set_exception(ProcessDiedError(str(error)))
+        future.set_exception(ProcessDiedError(str(error)))
     elif error:
-        found.set_exception(error)
+        future.set_exception(error)
     else:
-        found.set_result(remote.result())
+        future.set_result(remote.result())

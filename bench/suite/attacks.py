@@ -30,9 +30,9 @@ def robustness_entry(entry: Any, mistakes: list[str]) -> Robustness | None:
     attacks = [_attack_entry(each, place, mistakes) for place, each in placed]
     if about is None or not attacks or None in attacks:
         return None
-    found: Robustness = replace(about, attacks=[attack for attack in attacks if attack])
-    mistakes += _contradictions(found)
-    return found
+    robustness: Robustness = replace(about, attacks=[attack for attack in attacks if attack])
+    mistakes += _contradictions(robustness)
+    return robustness
 
 
 def _attack_entry(entry: Any, place: str, mistakes: list[str]) -> PlannedAttack | None:
@@ -62,7 +62,7 @@ def _attack_entry(entry: Any, place: str, mistakes: list[str]) -> PlannedAttack 
 
 def _contradictions(robustness: Robustness) -> list[str]:
     labels = [planned.label for planned in robustness.attacks]
-    found = [
+    mistakes = [
         f"robustness.attacks[{i}]: another attack is called {label!r}; give one of them a label"
         for i, label in enumerate(labels)
         if label in labels[:i]
@@ -73,13 +73,13 @@ def _contradictions(robustness: Robustness) -> list[str]:
         if any(
             attack.knowledge != "chance" for attack in attacks if isinstance(attack, BallAttack)
         ):
-            found.append(
+            mistakes.append(
                 "robustness.epsilon: missing; it is the ε of the worst case over all attacks"
             )
     elif not any(attack.epsilons[0] <= robustness.epsilon for attack in balls):
-        found.append(
+        mistakes.append(
             f"robustness.epsilon: received {robustness.epsilon:g} ({robustness.norm}, "
             f"{robustness.units} units); no attack searches within it; add one of such norm and "
             "units"
         )
-    return found
+    return mistakes

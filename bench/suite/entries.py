@@ -97,10 +97,10 @@ def method_entry(entry: Any, place: str, mistakes: list[str]) -> MethodEntry | N
     _refuse_rest(table, place, accepted, mistakes)
     valid = check(Budget, {"epochs": 1, **changes}, f"{place}.", mistakes)
     rest = check(_About, about, f"{place}.", mistakes)
-    found = [component for component in components if component]
-    if len(found) < len(components) or valid is None or rest is None:
+    known = [component for component in components if component]
+    if len(known) < len(components) or valid is None or rest is None:
         return None
-    method = _compose(found, f"{place}.name", mistakes)
+    method = _compose(known, f"{place}.name", mistakes)
     return MethodEntry(method, changes, rest.train, rest.label) if method else None
 
 
@@ -166,23 +166,23 @@ def check(kind: Any, content: Any, prefix: str, mistakes: list[str]) -> Any:
     try:
         return parse(kind, content)
     except ValidationError as error:
-        found: dict[str, str] = {}
+        places: dict[str, str] = {}
         for detail in error.errors():
             unknown = detail["type"] in {"unexpected_keyword_argument", "extra_forbidden"}
             steps = [step for step in detail["loc"] if unknown or not _is_alternative(step)]
             place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
             place = f"{prefix}{place.removeprefix('.')}".removesuffix(".")
             if unknown:
-                found[place] = _accepted_fields(kind, steps[:-1])
+                places[place] = _accepted_fields(kind, steps[:-1])
             elif detail["type"] in {"missing", "missing_argument"}:
-                found[place] = "missing; this field is required"
-            elif place in found:
-                found[place] += detail["msg"].replace("Input should", " or")
+                places[place] = "missing; this field is required"
+            elif place in places:
+                places[place] += detail["msg"].replace("Input should", " or")
             else:
                 message = detail["msg"].replace("Input should", "it should")
                 message = message.removeprefix("Value error, ")
-                found[place] = f"received {detail['input']!r}; {message}"
-        mistakes += [f"{place}: {message}" for place, message in found.items()]
+                places[place] = f"received {detail['input']!r}; {message}"
+        mistakes += [f"{place}: {message}" for place, message in places.items()]
         return None
 
 

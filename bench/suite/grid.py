@@ -70,21 +70,21 @@ def _beside_grid(
     rest: dict[str, Any], grid: dict[str, Any], parts: list[str], place: str
 ) -> list[str]:
     """Return the mistakes between a grid and the other fields of its entry."""
-    found = [
+    mistakes = [
         f"{place}.grid.{part}: unknown part; must be one of {', '.join(parts) or '(none)'}"
         for part in grid
         if part not in parts
     ]
-    found += [
+    mistakes += [
         f"{place}.{part}: received {rest[part]!r}; must be a table of options"
         for part in grid
         if part in parts and not isinstance(rest.get(part, {}), dict)
     ]
-    found += [
+    mistakes += [
         f"{place}.{part}.{option}: received {rest[part][option]!r} beside the grid, whose values "
         "take its place; leave one of them out"
         for part, options in grid.items()
         for option in options
         if part in parts and isinstance(rest.get(part), dict) and option in rest[part]
     ]
-    return found
+    return mistakes

@@ -38,12 +38,12 @@ def _variants(cells: Sequence[PlannedCell]) -> list[list[str]]:
         for p in cells
     ]
     tasks = [json.dumps([vars(_task(p.cell)), vars(p.cell.backbone), p.cell.scale]) for p in cells]
-    found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    variants: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for task, own in zip(tasks, fields, strict=True):
         for field, value in own.items():
-            found[task, field].add(value)
+            variants[task, field].add(value)
     return [
-        [f"{field}={value}" for field, value in own.items() if len(found[task, field]) > 1]
+        [f"{field}={value}" for field, value in own.items() if len(variants[task, field]) > 1]
         for task, own in zip(tasks, fields, strict=True)
     ]
 
@@ -63,11 +63,11 @@ def _task(cell: Cell) -> Component:
 
 def _tell_apart(items: list[list[Component]]) -> list[str]:
     """Return the joined names of each item's components, with the parameters that differ."""
-    found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    variants: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for components in items:
         for part in components:
             for parameter, value in part.parameters.items():
-                found[part.name, parameter].add(json.dumps(value, sort_keys=True))
+                variants[part.name, parameter].add(json.dumps(value, sort_keys=True))
     names = []
     for components in items:
         several = sum(any(v is not None for v in p.parameters.values()) for p in components) > 1
@@ -75,7 +75,7 @@ def _tell_apart(items: list[list[Component]]) -> list[str]:
             f"{part.name}.{parameter}={value}" if several else f"{parameter}={value}"
             for part in components
             for parameter, value in part.parameters.items()
-            if len(found[part.name, parameter]) > 1 and value is not None
+            if len(variants[part.name, parameter]) > 1 and value is not None
         ]
         name = " + ".join(part.name for part in components)
         names.append(f"{name} ({', '.join(differing)})" if differing else name)

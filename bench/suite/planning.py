@@ -106,15 +106,15 @@ def _check_radii(cell: Cell, bounds: Bounds) -> None:
     """Refuse an ε, in units of the input, that is beyond the range of the inputs."""
     if not bounds:
         return
-    found = [("pgd.epsilon", "linf", cell.pgd.units, cell.pgd.epsilon)] if cell.pgd else []
+    radii = [("pgd.epsilon", "linf", cell.pgd.units, cell.pgd.epsilon)] if cell.pgd else []
     if about := cell.robustness:
-        found.append(("robustness.epsilon", about.norm, about.units, about.epsilon or 0))
+        radii.append(("robustness.epsilon", about.norm, about.units, about.epsilon or 0))
         for planned in about.attacks:
             attack = planned.create()
             if isinstance(attack, BallAttack):
                 place = f"epsilons of attack {planned.label}"
-                found.append((place, attack.norm, attack.units, attack.epsilons[-1]))
-    for place, norm, units, epsilon in found:
+                radii.append((place, attack.norm, attack.units, attack.epsilons[-1]))
+    for place, norm, units, epsilon in radii:
         if (norm, units) == ("linf", "input") and epsilon > bounds[1] - bounds[0]:
             raise SelectionError(
                 f"{place}: received {epsilon:g}; inputs of {cell.dataset.name} are in {bounds}, "

@@ -217,16 +217,16 @@ def load_suite(name_or_path: str | Path) -> Suite:
 def _contradictions(file: _File, tasks: list[TaskEntry]) -> list[str]:
     """Return the mistakes that lie between the fields of a suite."""
     last = max((replace(file.budget, **task.budget).epochs for task in tasks), default=0)
-    found = [
+    mistakes = [
         f"evaluation.snapshot_epochs: received {epoch}; the last epoch is {last}"
         for epoch in file.evaluation.snapshot_epochs
         if epoch > last and tasks
     ]
     if "pgd" in file.training and file.pgd is None:
-        found.append('pgd: missing; training = "pgd" needs a table with epsilon and step_size')
+        mistakes.append('pgd: missing; training = "pgd" needs a table with epsilon and step_size')
     if "pgd" not in file.training and file.pgd is not None:
-        found.append('pgd: not used; add training = "pgd" (or ["natural", "pgd"]), or leave it out')
-    return found
+        mistakes.append('pgd: not used; add training = "pgd" (or ["natural", "pgd"]), or remove it')
+    return mistakes
 
 
 def _entries(

@@ -61,14 +61,14 @@ def _setting(cell: Cell) -> str:
 def _key(suite: str, cell: Cell, name: str, keys: dict[tuple[str, str], list[str]]) -> str:
     if _is_key(name):
         return name
-    found = keys.get((name, _setting(cell)), [])
-    if len(found) != 1:
+    matches = keys.get((name, _setting(cell)), [])
+    if len(matches) != 1:
         raise SuiteError(
-            f"suite {suite}: a transfer attack has the source {name!r}, which {len(found)} cells "
+            f"suite {suite}: a transfer attack has the source {name!r}, which {len(matches)} cells "
             f"on {cell.dataset.name} are; must be a method that the suite runs there once, or "
             "the key of a record; add the method, or give a key"
         )
-    return found[0]
+    return matches[0]
 
 
 def with_sources(selected: Sequence[PlannedCell], plan: Plan) -> list[PlannedCell]:

@@ -69,8 +69,8 @@ def perturb(
         raise ValueError("deviation: received None; normalised units need that of the inputs")
     ball = Ball(x, pgd.epsilon, "linf", bounds, scale)
 
-    def gradient(found: Tensor) -> Tensor:
-        inputs = found.detach().requires_grad_()
+    def gradient(at: Tensor) -> Tensor:
+        inputs = at.detach().requires_grad_()
         # Where inputs play no part, as in learning the edges of a graph, the gradient is 0.
         (slope,) = torch.autograd.grad(
             model.loss(inputs, y), inputs, allow_unused=True, materialize_grads=True
@@ -79,8 +79,8 @@ def perturb(
 
     with _evaluating(model):
         # GLL section 4.3.2
-        *_, found = ascend(gradient, ball, ball.random(), pgd.step_size, pgd.steps)
-    return found
+        *_, moved = ascend(gradient, ball, ball.random(), pgd.step_size, pgd.steps)
+    return moved
 
 
 @contextmanager

@@ -93,9 +93,9 @@ def draw_boxes(n: int, h: int, w: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     heights, widths = (area / ratio).sqrt().round(), (area * ratio).sqrt().round()
     inside = (heights >= 1) & (heights <= h) & (widths >= 1) & (widths <= w)
     first = inside.int().argmax(dim=1, keepdim=True)
-    found = inside.any(dim=1)
-    height = torch.where(found, heights.gather(1, first)[:, 0], h)
-    width = torch.where(found, widths.gather(1, first)[:, 0], w)
+    fits = inside.any(dim=1)
+    height = torch.where(fits, heights.gather(1, first)[:, 0], h)
+    width = torch.where(fits, widths.gather(1, first)[:, 0], w)
     top = (torch.rand(n) * (h - height + 1)).floor()
     left = (torch.rand(n) * (w - width + 1)).floor()
     return top, left, height, width
@@ -115,8 +115,8 @@ def resize_boxes(
     grid = torch.stack(
         [columns[:, None, :].expand(n, h, w), rows[:, :, None].expand(n, h, w)], dim=3
     )
-    found: Tensor = grid_sample(x, grid.to(x), padding_mode="border", align_corners=False)
-    return found
+    resized: Tensor = grid_sample(x, grid.to(x), padding_mode="border", align_corners=False)
+    return resized
 
 
 def _positions(start: Tensor, length: Tensor, size: int) -> Tensor:

@@ -60,12 +60,12 @@ SILENT = Events()
 def events_in_words(tell: Callable[[int | None, str], None]) -> Events:
     """Return events that say everything in words, with the epoch in training."""
 
-    def epoch(found: Epoch) -> None:
-        if found.number:
-            text = f"loss {found.curves['training_loss']:.3g}"
-            if "validation_accuracy" in found.curves:
-                text += f", validation {found.curves['validation_accuracy']:.1%}"
-            tell(found.number, text)
+    def epoch(event: Epoch) -> None:
+        if event.number:
+            text = f"loss {event.curves['training_loss']:.3g}"
+            if "validation_accuracy" in event.curves:
+                text += f", validation {event.curves['validation_accuracy']:.1%}"
+            tell(event.number, text)
 
     return Events(
         epoch,

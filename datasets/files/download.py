@@ -89,8 +89,8 @@ def _bring(download: Download, silent: set[str]) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=_HIDDEN, dir=folder) as there:
         if download.is_archive and archive.is_file():
-            if (found := pooch.file_hash(str(archive), "md5")) != download.md5:
-                raise refused(archive, f"has the MD5 sum {found}; must be {download.md5}")
+            if (digest := pooch.file_hash(str(archive), "md5")) != download.md5:
+                raise refused(archive, f"has the MD5 sum {digest}; must be {download.md5}")
             return _place(download, archive)
         reasons = []
         for url in download.mirrors:
@@ -151,7 +151,7 @@ def _place(download: Download, path: Path) -> list[Path]:
 def _members(download: Download, path: Path) -> dict[str, bytes]:
     """Return the contents of the missing files from an archive; nothing is unpacked on the way."""
     wanted = {file.places[0] for file in download.files if find(file) is None}
-    found = {}
+    members = {}
     try:
         with tarfile.open(path) as archive:
             for member in archive:
@@ -165,14 +165,14 @@ def _members(download: Download, path: Path) -> dict[str, bytes]:
                     )
                 content = archive.extractfile(member) if str(name) in wanted else None
                 if content is not None:
-                    found[str(name)] = content.read()
+                    members[str(name)] = content.read()
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise refused(
             data_folder() / download.name, f"is not a complete archive ({error})"
         ) from error
-    if lacking := sorted(wanted - found.keys()):
+    if lacking := sorted(wanted - members.keys()):
         raise refused(data_folder() / download.name, f"lacks {', '.join(lacking)}")
-    return found
+    return members
 
 
 def _missing(wanted: DataFiles, failures: dict[Download, str]) -> MissingDataError:

@@ -70,10 +70,10 @@ def read(dataset: str, file: File) -> bytes:
             f"`lapbench data fetch {dataset}` downloads it"
         )
     content = _content(path)
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if file.md5 not in (None, found):
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if file.md5 not in (None, digest):
         raise DataError(
-            f"{path} is not the published file: its content has the MD5 sum {found}; must be "
+            f"{path} is not the published file: its content has the MD5 sum {digest}; must be "
             f"{file.md5}; put the original file there, or remove this one, and "
             f"`lapbench data fetch {dataset}` downloads it"
         )

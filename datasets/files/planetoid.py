@@ -130,10 +130,10 @@ def _read(name: str) -> tuple[Any, Tensor]:
         elif missing:
             raise _missing(name, missing, "nothing is downloaded where others are")
         graph, edges = _parse(name, folder)
-    found = Counts(len(graph.y), edges.shape[1], graph.x.shape[1], int(graph.y.max()) + 1)
-    if found != PUBLISHED[name]:
+    counts = Counts(len(graph.y), edges.shape[1], graph.x.shape[1], int(graph.y.max()) + 1)
+    if counts != PUBLISHED[name]:
         raise DataError(
-            f"{folder} holds {_words(found)}; must be the published "
+            f"{folder} holds {_words(counts)}; must be the published "
             f"{_words(PUBLISHED[name])}; put the original files there"
         )
     return graph, edges

@@ -29,11 +29,11 @@ def smoothness_by_depth(
 
     Source: label-smoothness paper, eq. 4 and 5.
     """
-    found: list[Tensor] = []
-    with observing_relus(model, lambda _, after: found.append(after)):
+    by_depth: list[Tensor] = []
+    with observing_relus(model, lambda _, after: by_depth.append(after)):
         model.features(x)
     # After the pass, as within it backbones may compute in bfloat16.
-    values = [smoothness(after.to(x.dtype), y, power, k) for after in found]
+    values = [smoothness(after.to(x.dtype), y, power, k) for after in by_depth]
     scale = reference_batch_size / max(int((y >= 0).sum()), 1)
     return torch.stack(values) * scale ** (power + 1)
 

@@ -41,19 +41,19 @@ def compare_with_implicit(
         def count() -> None:
             numbers["hypergradient_megabytes"] = saved.now / 1e6
 
-        found = find(count)
+        gradient = find(count)
     if exact is None:
         return numbers
-    if not bool(found.isfinite().all()):
+    if not bool(gradient.isfinite().all()):
         warnings.warn(f"the {kind} hypergradient overflows", RuntimeWarning, stacklevel=2)
         return numbers
     implicit = exact()
     if not bool(implicit.any()):
         return numbers
     return numbers | {
-        "hypergradient_error": float((found - implicit).norm() / implicit.norm()),
+        "hypergradient_error": float((gradient - implicit).norm() / implicit.norm()),
         "hypergradient_cosine": float(
-            torch.nn.functional.cosine_similarity(found.flatten(), implicit.flatten(), dim=0)
+            torch.nn.functional.cosine_similarity(gradient.flatten(), implicit.flatten(), dim=0)
         ),
     }
 

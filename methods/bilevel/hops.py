@@ -16,16 +16,16 @@ def hops(edge_index: Tensor, num_nodes: int, sources: Tensor) -> Tensor:
 
     """
     i, j = edge_index
-    found = torch.full((num_nodes,), torch.inf, device=edge_index.device)
-    found[sources] = 0
-    distance, front = 0, found == 0
+    nearest = torch.full((num_nodes,), torch.inf, device=edge_index.device)
+    nearest[sources] = 0
+    distance, front = 0, nearest == 0
     while bool(front.any()):
         distance += 1
         front = (
             torch.zeros_like(front)
             .index_fill_(0, j[front[i]], True)
             .index_fill_(0, i[front[j]], True)
-            & found.isinf()
+            & nearest.isinf()
         )
-        found[front] = distance
-    return found
+        nearest[front] = distance
+    return nearest

@@ -63,8 +63,8 @@ def solve_laplacian(
         lambda module: module(problem, fixed),
         lambda module: observe(module.values),
     )
-    found: Tensor = solved.values if precise.requires_grad else solved.values.detach()
-    return found.to(weights.dtype)
+    result: Tensor = solved.values if precise.requires_grad else solved.values.detach()
+    return result.to(weights.dtype)
 
 
 def solve_network(

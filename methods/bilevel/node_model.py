@@ -133,16 +133,16 @@ class NodeModel(Model, TrainsInPhases, HoldsOut, HasCheckpointState, HasNumbers,
     @torch.no_grad()
     def measure(self, split: Split, batch_size: int) -> dict[str, float]:  # noqa: ARG002
         """Return the accuracy without selection, and the error of the hypergradient."""
-        selected, found = copy.deepcopy(self.state_dict()), {}
+        selected, numbers = copy.deepcopy(self.state_dict()), {}
         if self._last:
             self.restore(self._last)
             known = split.y >= 0
             right = self(split.x)[known].argmax(dim=1) == split.y[known]
-            found["last_step_accuracy"] = float(right.double().mean())
+            numbers["last_step_accuracy"] = float(right.double().mean())
             self.restore(selected)
-        found |= self.hypergradient_numbers()
+        numbers |= self.hypergradient_numbers()
         self.restore(selected)
-        return found
+        return numbers
 
     def stages(self, task: Task) -> dict[str, Stage]:
         if not len(self.outer):

@@ -39,7 +39,7 @@ _ORDER = (
 class Statuses:
     """The distinct statuses of the cells of a row, and in words why some have no result."""
 
-    found: str
+    distinct: str
     unfinished: str
 
 
@@ -67,7 +67,7 @@ def leaderboards(report: Report, cells: Mapping[Names, Statuses]) -> Iterator[Ta
             entries[_ACCURACY] = Entry(row[_ACCURACY], kind=marked, bar=bars.get(names))
             entries["cells"] = Entry(row["cells"], cells[names].unfinished)
             rows.append({name: entries[name] for name in sorted(entries, key=_rank)})
-            statuses.append(cells[names].found)
+            statuses.append(cells[names].distinct)
         yield make_table("", rows, statuses)
 
 

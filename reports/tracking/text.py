@@ -75,10 +75,10 @@ def conclusion(lines: pd.DataFrame) -> str:
     """Whether there is a regression; lines that do not decide are only counted."""
     deciding, others = lines[lines["decides"]], lines[~lines["decides"]]
     failing, verdicts = others["verdict"].isin(FAILING), set(deciding["verdict"])
-    found = "regression" if verdicts & set(FAILING) else "no regression"
-    unsure = " found" if found == "no regression" and UNDECIDED in verdicts else ""
+    outcome = "regression" if verdicts & set(FAILING) else "no regression"
+    unsure = " found" if outcome == "no regression" and UNDECIDED in verdicts else ""
     rest = f"; {_count(others[failing])} that --fail-on leaves out" if failing.any() else ""
-    return f"{found}{unsure}: {_count(deciding)}{rest}"
+    return f"{outcome}{unsure}: {_count(deciding)}{rest}"
 
 
 def _count(lines: pd.DataFrame) -> str:

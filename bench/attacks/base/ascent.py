@@ -20,7 +20,7 @@ def ascend(
         steps: K.
 
     """
-    found = ball.project(start)
+    moved = ball.project(start)
     for _ in range(steps):
-        found = ball.project(found + ball.step(gradient(found), step_size))
-        yield found
+        moved = ball.project(moved + ball.step(gradient(moved), step_size))
+        yield moved

@@ -80,8 +80,8 @@ def deviation(x: Tensor) -> Tensor:
 
     Per channel for images and per coordinate for vectors, as backbones normalise; 1 where it is 0.
     """
-    found = x.std(dim=(0, *range(2, x.ndim)), keepdim=True, correction=0)
-    return torch.where(found > 0, found, 1)
+    deviations = x.std(dim=(0, *range(2, x.ndim)), keepdim=True, correction=0)
+    return torch.where(deviations > 0, deviations, 1)
 
 
 def _length(moved: Tensor) -> Tensor:

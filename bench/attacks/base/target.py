@@ -97,10 +97,10 @@ class Target:
             inputs = x.detach().requires_grad_()
             loss = -log_likelihood(self._predict(model, inputs, gradient), y).sum()
             if loss.requires_grad:
-                (found,) = torch.autograd.grad(
+                (slope,) = torch.autograd.grad(
                     loss, inputs, allow_unused=True, materialize_grads=True
                 )
-                total += found / len(models)
+                total += slope / len(models)
         return torch.where(column(y >= 0, x), total, 0.0)
 
     def source(self, name: str) -> "Target":

@@ -97,7 +97,7 @@ def _probe(group: nn.Module, shape: tuple[int, ...]) -> tuple[AffineLayer, tuple
         rows = torch.arange(start, min(start + _UNIT_VECTORS_AT_ONCE, size))
         units = torch.zeros(len(rows), size, dtype=torch.float64)
         units[torch.arange(len(rows)), rows] = 1
-        found = group(units.view(-1, *shape)) - at_zero
-        columns.append(sparse.csr_array(found.flatten(1).numpy()))
+        responses = group(units.view(-1, *shape)) - at_zero
+        columns.append(sparse.csr_array(responses.flatten(1).numpy()))
     weight = sparse.csr_array(sparse.vstack(columns).T)
     return AffineLayer(weight, at_zero.flatten().numpy()), tuple(at_zero.shape[1:])

@@ -47,16 +47,16 @@ def crown_bounds(layers: Sequence[AffineLayer], box: Box) -> list[Box]:
     Source: Zhang, Weng, Chen, Hsieh and Daniel, "Efficient neural network robustness certification
     with general activation functions", NeurIPS 2018, section 3.
     """
-    found: list[Box] = []
+    boxes: list[Box] = []
     for position, layer in enumerate(layers):
-        interval = _interval(layer, _relu(found[-1]) if found else box)
+        interval = _interval(layer, _relu(boxes[-1]) if boxes else box)
         before = layers[:position]
-        low = np.maximum(interval.low, _lower(layer, before, found, box))
+        low = np.maximum(interval.low, _lower(layer, before, boxes, box))
         negative = AffineLayer(-layer.weight, -layer.bias)
-        high = np.minimum(interval.high, -_lower(negative, before, found, box))
+        high = np.minimum(interval.high, -_lower(negative, before, boxes, box))
         # Where both are exact, rounding may put one above the other.
-        found.append(Box(np.minimum(low, high), np.maximum(low, high)))
-    return found
+        boxes.append(Box(np.minimum(low, high), np.maximum(low, high)))
+    return boxes
 
 
 def margin_layer(last: AffineLayer, y: int) -> AffineLayer:

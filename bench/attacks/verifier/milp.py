@@ -95,9 +95,9 @@ def exact(
         remaining = deadline - time.monotonic()
         if remaining <= 0:
             return Verdict("timeout", "milp")
-        low, found = program.least_margin(y, j, remaining)
-        if found is not None and is_wrong(layers, found, y):
-            return Verdict("unsafe", "milp", found)
+        low, minimizer = program.least_margin(y, j, remaining)
+        if minimizer is not None and is_wrong(layers, minimizer, y):
+            return Verdict("unsafe", "milp", minimizer)
         proven = proven and low > TOLERANCE
     return Verdict("verified" if proven else "timeout", "milp")
 

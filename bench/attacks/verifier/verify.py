@@ -42,8 +42,8 @@ def verify(
     box = input_box(image, epsilon, bounds)
     if is_wrong(layers, image, y):
         return Verdict("unsafe", "clean", image)
-    for found in () if adversarial is None else _flat(adversarial):
-        candidate = np.clip(found, box.low, box.high)
+    for adversary in () if adversarial is None else _flat(adversarial):
+        candidate = np.clip(adversary, box.low, box.high)
         if is_wrong(layers, candidate, y):
             return Verdict("unsafe", "attack", candidate)
     return exact(layers, image, y, epsilon, bounds, time_limit)
