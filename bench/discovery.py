@@ -37,7 +37,7 @@ class UnknownNameError(LapbenchError):
 
 
 def names(kind: str) -> list[str]:
-    """Return all names of a kind, without importing any of them.
+    """All names of a kind, without importing any of them.
 
     Args:
         kind: "methods", "backbones", "datasets", "attacks", "figures" or "suites".
@@ -52,7 +52,7 @@ def names(kind: str) -> list[str]:
 
 
 def summary(kind: str, name: str) -> str:
-    """Return the first line of what a name stands for, without importing it."""
+    """The first line of what a name stands for, without importing it."""
     files = _files(kind)
     if name not in files:
         return f"plug-in {_plugins(kind)[name].value}"
@@ -69,7 +69,7 @@ def summary(kind: str, name: str) -> str:
 
 
 def needs(kind: str, name: str) -> list[str]:
-    """Return the lines that say which suites a figure is drawn from; none for other kinds."""
+    """The lines that say which suites a figure is drawn from; none for other kinds."""
     if kind != "figures":
         return []
     text = ast.get_docstring(ast.parse(_files(kind)[name].read_text(encoding="utf-8"))) or ""
@@ -92,7 +92,7 @@ def load(kind: str, name: str) -> Any:
 
 
 def suite_text(name: str) -> str:
-    """Return the TOML text of a suite that comes with lapbench.
+    """The TOML text of a suite that comes with lapbench.
 
     Raises:
         UnknownNameError: if there is none of this name.
@@ -128,7 +128,7 @@ def _plugins(kind: str) -> dict[str, metadata.EntryPoint]:
 
 @cache
 def _plugins_on(_: tuple[str, ...], kind: str) -> dict[str, metadata.EntryPoint]:
-    """Return the plug-ins of a search path; it takes a while, and each cell asks several times."""
+    """The plug-ins of a search path; it takes a while, and each cell asks several times."""
     return {point.name: point for point in metadata.entry_points(group=f"lapbench.{kind}")}
 
 

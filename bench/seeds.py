@@ -24,11 +24,11 @@ class Seeds:
     repetition: int
 
     def stream(self, purpose: str, epoch: int = 0) -> np.random.Generator:
-        """Return a new generator for a purpose ("split", "order", …) in an epoch."""
+        """A new generator for a purpose ("split", "order", …) in an epoch."""
         return np.random.default_rng(self._sequence(purpose, epoch))
 
     def integer(self, purpose: str, epoch: int = 0) -> int:
-        """Return a seed in [0, 2^63) for libraries that take an integer."""
+        """A seed in [0, 2^63) for libraries that take an integer."""
         return int(self._sequence(purpose, epoch).generate_state(1, np.uint64)[0] >> 1)
 
     def _sequence(self, purpose: str, epoch: int) -> np.random.SeedSequence:

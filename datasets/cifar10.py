@@ -52,5 +52,5 @@ class CIFAR10(PublishedImages, Dataset):
     )
 
     def parse(self, contents: list[bytes]) -> Images:
-        """Return the images from the contents of the six batches."""
+        """The images from the contents of the six batches."""
         return read_cifar_images(contents, "labels")

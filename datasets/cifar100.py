@@ -42,5 +42,5 @@ class CIFAR100(PublishedImages, Dataset):
     )
 
     def parse(self, contents: list[bytes]) -> Images:
-        """Return the images from the contents of both batches."""
+        """The images from the contents of both batches."""
         return read_cifar_images(contents, "fine_labels")

@@ -20,7 +20,7 @@ class Digits(Dataset):
     """
 
     def load(self, rng: np.random.Generator) -> Task:
-        """Return the task, training and validation images being drawn by ``rng``."""
+        """The task, training and validation images being drawn by ``rng``."""
         digits = load_digits()
         x = torch.from_numpy(digits.images).float()[:, None] / 16
         y = torch.from_numpy(digits.target).long()

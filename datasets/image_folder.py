@@ -41,7 +41,7 @@ class ImageFolder(Dataset):
     train_size: Annotated[int, Field(ge=1)] | None = None
 
     def load(self, rng: np.random.Generator) -> Task:
-        """Return the task, training and validation images being drawn by ``rng``.
+        """The task, training and validation images being drawn by ``rng``.
 
         Raises:
             DataError: if folders are missing or empty, or images differ in size or are no images.
@@ -80,7 +80,7 @@ def _classes(folder: Path) -> list[str]:
 
 
 def _files(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
-    """Return all images below a folder, each with its class."""
+    """All images below a folder, each with its class."""
     labelled = []
     for label, name in enumerate(classes):
         inside = _visible(folder / name)
@@ -94,7 +94,7 @@ def _files(folder: Path, classes: list[str]) -> list[tuple[Path, int]]:
 
 
 def _read(paths: list[Path]) -> Bytes:
-    """Return images (n, c, h, w), grey ones being repeated if others are coloured."""
+    """Images (n, c, h, w), grey ones being repeated if others are coloured."""
     pixels: list[Bytes] = []
     for path in paths:
         try:

@@ -32,7 +32,7 @@ class Karate(Dataset):
     nodes_only: ClassVar[bool] = True
 
     def load(self, rng: np.random.Generator) -> Task:
-        """Return the task, training and validation members being drawn by ``rng``."""
+        """The task, training and validation members being drawn by ``rng``."""
         club = networkx.karate_club_graph()
         y = torch.tensor([int(club.nodes[member]["club"] == "Officer") for member in club])
         edges = undirected(torch.tensor(list(club.edges)).T, len(y))

@@ -37,7 +37,7 @@ class LatentClasses(Dataset):
     samples: Annotated[int, Field(ge=100)] = 1100
 
     def load(self, rng: np.random.Generator) -> Task:
-        """Return the task, training and validation samples being drawn by ``rng``."""
+        """The task, training and validation samples being drawn by ``rng``."""
         draw = np.random.default_rng(0).standard_normal
         centers, mixing = draw((_CLASSES, _LATENT)), draw((_LATENT, _FEATURES))
         classes = np.arange(self.samples + 2 * _HELD_OUT) % _CLASSES

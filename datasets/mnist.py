@@ -65,5 +65,5 @@ class MNIST(PublishedImages, Dataset):
     )
 
     def parse(self, contents: list[bytes]) -> Images:
-        """Return the images from the contents of the four files."""
+        """The images from the contents of the four files."""
         return read_idx_images(contents)

@@ -55,7 +55,7 @@ class Npz(Dataset):
     train_size: Annotated[int, Field(ge=1)] | None = None
 
     def load(self, rng: np.random.Generator) -> Task:
-        """Return the task, training and validation samples being drawn by ``rng``.
+        """The task, training and validation samples being drawn by ``rng``.
 
         Raises:
             DataError: if the file is not there or not as above; nothing in it is ever executed.

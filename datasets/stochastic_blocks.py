@@ -89,7 +89,7 @@ class StochasticBlocks(Dataset):
                 )
 
     def load(self, rng: np.random.Generator) -> Task:
-        """Return the task, training and validation nodes being drawn by ``rng``."""
+        """The task, training and validation nodes being drawn by ``rng``."""
         always = np.random.default_rng(0)
         classes = np.arange(self.nodes) % self.classes
         edges = self._edges(classes, always)

@@ -53,13 +53,13 @@ class SVHN(PublishedImages, Dataset):
     )
 
     def parse(self, contents: list[bytes]) -> Images:
-        """Return the images from the contents of both files."""
+        """The images from the contents of both files."""
         train, test = map(_read, contents)
         return Images(*train, *test)
 
 
 def _read(content: bytes) -> tuple[Bytes, Bytes]:
-    """Return images (n, 3, 32, 32) and their digits from a file with X (32, 32, 3, n) and y."""
+    """Images (n, 3, 32, 32) and their digits from a file with X (32, 32, 3, n) and y."""
     variables = loadmat(BytesIO(content))
     images = np.ascontiguousarray(variables["X"].transpose(3, 2, 0, 1))
     return images, variables["y"][:, 0] % 10

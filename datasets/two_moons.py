@@ -30,7 +30,7 @@ class TwoMoons(Dataset):
     noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
 
     def load(self, rng: np.random.Generator) -> Task:
-        """Return the task, training and validation points being drawn by ``rng``."""
+        """The task, training and validation points being drawn by ``rng``."""
         points, classes = make_moons(self.samples, noise=self.noise, random_state=0)
         x, y = torch.from_numpy(points).float(), torch.from_numpy(classes).long()
         return fixed_test_split("two_moons", x, y, self.samples // 4, self.samples // 8, rng)

@@ -43,12 +43,12 @@ class LabelSmoothness(Term):
     reference_batch_size: Annotated[int, Field(ge=1)] = 100
 
     def skip(self, model: Model) -> str | None:
-        """Return a reason where there are not two ReLU layers to compare."""
+        """A reason where there are not two ReLU layers to compare."""
         if (layers := count_relus(model)) < 2:
             return f"label_smoothness: the network has {layers} nn.ReLU layer(s); it compares two"
         return None
 
     def penalty(self, model: Model, x: Tensor, y: Tensor, share_of_epochs: float) -> Tensor:  # noqa: ARG002
-        """Return the penalty of a mini-batch; samples with y = −1 are left out of the graphs."""
+        """The penalty of a mini-batch; samples with y = −1 are left out of the graphs."""
         sigma = smoothness_by_depth(model, x, y, self.power, self.k, self.reference_batch_size)
         return self.gamma**self.power * sigma.diff().abs().mean()  # Smoothness eq. 5

@@ -34,7 +34,7 @@ class Softmax(Head):
     hidden_size: Annotated[int, Field(ge=1)] | None = None
 
     def build(self, backbone: nn.Module, task: Task) -> Model:
-        """Return the backbone followed by one or two linear layers and softmax."""
+        """The backbone followed by one or two linear layers and softmax."""
         return LinearModel(backbone, task.num_classes, self.hidden_size)
 
 
@@ -56,30 +56,30 @@ class LinearModel(Model, HasLayers):
         self.linear = nn.Linear(hidden_size or size, num_classes)
 
     def features(self, x: Tensor) -> Tensor:
-        """Return the features f (n, d) of inputs (n, …), or what a hidden layer makes of them."""
+        """The features f (n, d) of inputs (n, …), or what a hidden layer makes of them."""
         features: Tensor = self.hidden(self.extract(x))
         return features
 
     def outputs(self, features: Tensor) -> Tensor:
-        """Return Wf + b (n, c) of features f (n, d)."""
+        """Wf + b (n, c) of features f (n, d)."""
         logits: Tensor = self.linear(features)
         return logits
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the log-softmax of the outputs (n, c)."""
+        """The log-softmax of the outputs (n, c)."""
         return torch.log_softmax(self.outputs(self.features(x)), dim=1)
 
     def layers(self) -> list[nn.Module]:
-        """Return the modules of a backbone that is a sequence, and the linear layers after them."""
+        """The modules of a backbone that is a sequence, and the linear layers after them."""
         return [*self.backbone.children(), *self.hidden, self.linear]
 
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the mean cross-entropy over the samples with y != −1."""
+        """The mean cross-entropy over the samples with y != −1."""
         return cross_entropy(self.outputs(self.features(x)), y)
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """Return the mean cross-entropy of logits (n, c) and classes y (n,) over those with y != −1.
+    """The mean cross-entropy of logits (n, c) and classes y (n,) over those with y != −1.
 
     Without any known class it is 0.
     """

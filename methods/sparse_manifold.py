@@ -62,13 +62,13 @@ class SparseManifold(Term):
         return self
 
     def skip(self, model: Model) -> str | None:
-        """Return a reason where there is no ReLU for the Hamming term."""
+        """A reason where there is no ReLU for the Hamming term."""
         if self.gamma_hamming > 0 and count_relus(model) == 0:
             return "sparse_manifold: the network has no nn.ReLU; set gamma_hamming = 0"
         return None
 
     def penalty(self, model: Model, x: Tensor, y: Tensor, share_of_epochs: float) -> Tensor:  # noqa: ARG002
-        """Return the penalty of a mini-batch; labels play no part."""
+        """The penalty of a mini-batch; labels play no part."""
         epsilon = self.epsilon * _ramp(share_of_epochs, self.epsilon_start, _EPSILON_RAMP)
         corner = random_corner(x, epsilon)
         pair = torch.cat([x + corner, x - corner])  # Manifold section 5.4
@@ -89,12 +89,12 @@ class SparseManifold(Term):
 
 
 def random_corner(x: Tensor, epsilon: float) -> Tensor:
-    """Return ρ ∈ {±ε}^d for every sample, from torch's generator, in the shape of x."""
+    """The ρ ∈ {±ε}^d for every sample, from torch's generator, in the shape of x."""
     return epsilon * (2.0 * torch.randint_like(x, 2) - 1)
 
 
 def hamming(pairs: Tensor, alpha: float, power: Literal[1, 2]) -> Tensor:
-    """Return the relaxed Hamming distance within pairs at one layer, the mean over the pairs.
+    """The relaxed Hamming distance within pairs at one layer, the mean over the pairs.
 
     ``pairs`` (2n, …) are the inputs ẑ of a ReLU layer, first the n of x⁺, then those of x⁻.
 
@@ -112,7 +112,7 @@ def hamming(pairs: Tensor, alpha: float, power: Literal[1, 2]) -> Tensor:
 
 
 def _ramp(share_of_epochs: float, start: float, interval: tuple[float, float]) -> float:
-    """Return a share that grows linearly from ``start`` to 1 over an interval of the epochs."""
+    """A share that grows linearly from ``start`` to 1 over an interval of the epochs."""
     low, high = interval
     done = min(max((share_of_epochs - low) / (high - low), 0.0), 1.0)
     return start + (1 - start) * done

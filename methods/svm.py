@@ -37,7 +37,7 @@ class SVM(Head):
     power: Literal[1, 2] = 1
 
     def build(self, backbone: nn.Module, task: Task) -> Model:
-        """Return the backbone followed by a linear layer."""
+        """The backbone followed by a linear layer."""
         return _SVMModel(backbone, self, task.num_classes)
 
 

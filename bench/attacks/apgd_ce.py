@@ -27,7 +27,7 @@ class _Iterate:
     gradient: Tensor
 
     def where(self, chosen: Tensor, other: "_Iterate") -> "_Iterate":
-        """Return these for the chosen inputs (n,), and the others elsewhere."""
+        """These for the chosen inputs (n,), and the others elsewhere."""
         rows = column(chosen, self.x)
         return _Iterate(
             torch.where(rows, self.x, other.x),
@@ -113,7 +113,7 @@ class APGDCE(GradientAttack):
 
 
 def _checkpoints(steps: int) -> set[int]:
-    """Return ⌈p_j K⌉ with p_1 = 0.22 and p_{j+1} = p_j + max(p_j − p_{j−1} − 0.03, 0.06) ≤ 1."""
+    """⌈p_j K⌉ with p_1 = 0.22 and p_{j+1} = p_j + max(p_j − p_{j−1} − 0.03, 0.06) ≤ 1."""
     before, percent = 0, 22
     checkpoints = set()
     while percent <= 100:

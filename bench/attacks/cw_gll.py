@@ -50,7 +50,7 @@ class CWGLL(Attack):
     units: Units = "input"
 
     def skip(self, target: Target) -> str | None:
-        """Return that the inputs have no bounds, if so."""
+        """Skip where the inputs have no bounds."""
         return TanhBox.why_not(target)
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:

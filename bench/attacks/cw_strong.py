@@ -48,7 +48,7 @@ class CWStrong(Attack):
     confidence: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
     def skip(self, target: Target) -> str | None:
-        """Return that the inputs have no bounds, if so."""
+        """Skip where the inputs have no bounds."""
         return TanhBox.why_not(target)
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:
@@ -68,7 +68,7 @@ class CWStrong(Attack):
     def _minimise(
         self, target: Target, x: Tensor, y: Tensor, right: Tensor, constants: Tensor, best: "_Best"
     ) -> Tensor:
-        """Return which inputs (n,) some iterate made wrong."""
+        """Which inputs (n,) some iterate made wrong."""
         box, moves = TanhBox.of(target), column(right, x)
         w = box.free(x).requires_grad_()
         adam = torch.optim.Adam([w], lr=self.learning_rate)

@@ -68,7 +68,7 @@ class DeepFool(Attack):
 
 
 def _linearised(target: Target, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return f_k (n, k) and ∇f_k (n, k, …) of all classes but the first, and the predictions."""
+    """F_k (n, k) and ∇f_k (n, k, …) of all classes but the first, and the predictions."""
     inputs = x.detach().requires_grad_()
     predicted = target.log_probabilities(inputs)
     values = predicted.gather(1, classes)
@@ -81,7 +81,7 @@ def _linearised(target: Target, x: Tensor, classes: Tensor) -> tuple[Tensor, Ten
 
 
 def _nearest_boundary(scores: Tensor, gradients: Tensor) -> Tensor:
-    """Return the step (n, …) to the nearest boundary; 0 where no class has a gradient."""
+    """The step (n, …) to the nearest boundary; 0 where no class has a gradient."""
     lengths = vector_norm(gradients.flatten(2), dim=2)
     distances = torch.where(lengths > 0, scores.abs() / lengths, torch.inf)
     distance, nearest = distances.min(dim=1)

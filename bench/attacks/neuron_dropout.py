@@ -43,7 +43,7 @@ class NeuronDropout(Attack):
     draws: Count = 10
 
     def skip(self, target: Target) -> str | None:
-        """Return that there is no block."""
+        """Skip where there is no block."""
         if not _blocks(target.model):
             return "its network has no nn.ReLU, after which neurons could fail"
         return None

@@ -46,7 +46,7 @@ class RandomEdges(Attack):
     draws: Count = 10
 
     def skip(self, target: Target) -> str | None:
-        """Return that there are no edges, that none can come, or that new ones have no weight."""
+        """Skip where there are no edges, that none can come, or that new ones have no weight."""
         task = target.task
         edges = task.edge_index
         if edges is None:
@@ -82,13 +82,13 @@ class RandomEdges(Attack):
 
 
 def deleted(edges: Tensor, count: int) -> Tensor:
-    """Return edges (2, E − count), each set of those that are left being equally probable."""
+    """Edges (2, E − count), each set of those that are left being equally probable."""
     order = torch.randperm(edges.shape[1], device=edges.device)
     return edges[:, order[count:].sort().values]
 
 
 def inserted(edges: Tensor, num_nodes: int, count: int) -> Tensor:
-    """Return edges (2, E + count), i < j ascending; each set of new ones is equally probable.
+    """Edges (2, E + count), i < j ascending; each set of new ones is equally probable.
 
     So many pairs without an edge must exist.
     """

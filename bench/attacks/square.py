@@ -74,7 +74,7 @@ class Square(BallAttack):
         return best
 
     def _square(self, x: Tensor, query: int) -> Tensor:
-        """Return ±1 in a random square of each image (n, c, h, w), or interval of a vector."""
+        """±1 in a random square of each image (n, c, h, w), or interval of a vector."""
         share = self.initial_share / 2 ** sum(query > part * self.queries for part in _HALVINGS)
         if x.ndim == 2:
             length = max(round(share * x.shape[1]), 1)
@@ -89,12 +89,12 @@ def _stripes(x: Tensor) -> Tensor:
 
 
 def _signs(x: Tensor) -> Tensor:
-    """Return ±1 at random in the shape and type of x."""
+    """±1 at random in the shape and type of x."""
     return 2 * torch.randint_like(x, 2) - 1
 
 
 def _interval(x: Tensor, size: int, length: int) -> Tensor:
-    """Return 1 in a random interval of each row (n, size), and 0 elsewhere."""
+    """The 1 in a random interval of each row (n, size), and 0 elsewhere."""
     start = torch.randint(size - length + 1, (len(x), 1), device=x.device)
     position = torch.arange(size, device=x.device)
     return ((position >= start) & (position < start + length)).to(x.dtype)

@@ -37,11 +37,11 @@ class Transfer(BallAttack):
     source: str = "softmax"
 
     def needs(self) -> list[str]:
-        """Return the source."""
+        """The source."""
         return [self.source]
 
     def skip(self, target: Target) -> str | None:
-        """Return why there is no other model, if so."""
+        """Why there is no other model, if so."""
         try:
             target.source(self.source)
         except NotApplicableError as error:

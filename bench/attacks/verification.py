@@ -47,7 +47,7 @@ class Verification(BallAttack):
     time_limit: Positive = 10.0
 
     def skip(self, target: Target) -> str | None:
-        """Return why the network is not affine maps and ReLUs in sequence, if so."""
+        """Why the network is not affine maps and ReLUs in sequence, if so."""
         return why_not(target.model)
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:

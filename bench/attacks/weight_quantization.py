@@ -51,7 +51,7 @@ class WeightQuantization(Attack):
     bits: Bits = Field(default_factory=lambda: [5])
 
     def skip(self, target: Target) -> str | None:
-        """Return that there is no weight."""
+        """Skip where there is no weight."""
         return None if list(target.model.parameters()) else "it has no weights"
 
     def perturb(self, target: Target, x: Tensor, y: Tensor) -> Iterator[Candidate]:  # noqa: ARG002
@@ -78,7 +78,7 @@ def _quantized(model: Model, bits: int) -> Iterator[None]:
 
 
 def quantize(values: Tensor, bits: int) -> Tensor:
-    """Return values (…) rounded towards 0 to a sign and bits − 1 binary digits of the largest."""
+    """Values (…) rounded towards 0 to a sign and bits − 1 binary digits of the largest."""
     if not bool(values.any()):
         return values
     # max|w| = m · 2^e with m in [1/2, 1): q = 1 − e.

@@ -93,7 +93,7 @@ def assess_cell(
 
 
 def target_of(cell: Cell, model: Model, task: Task, sources: TransferSources) -> Target:
-    """Return the model of a cell as its attacks see it."""
+    """The model of a cell as its attacks see it."""
     head = cell.method.create_head()
     dependent = head.batch_dependent or task.nodes_only
     return Target(model, task, cell.seeds, head.gradient_kind, sources, dependent)
@@ -164,7 +164,7 @@ def assess(
 
 
 def attacked_split(split: Split, samples: int, nodes_only: bool) -> Split:
-    """Return so many samples in the proportions of the classes, always the same.
+    """So many samples in the proportions of the classes, always the same.
 
     On a node task it is all nodes, of which so many have a class.
     """
@@ -182,7 +182,7 @@ def attacked_split(split: Split, samples: int, nodes_only: bool) -> Split:
 def _run_attack(
     planned: PlannedAttack, target: Target, batches: Sequence[Split], seeds: Seeds
 ) -> tuple[AttackRun, list[list[EvaluatedCandidate]]]:
-    """Return how an attack ended, and for each batch its candidates as they were checked."""
+    """How an attack ended, and for each batch its candidates as they were checked."""
     try:
         attack = planned.create()
         if reason := attack.skip(target):
@@ -243,7 +243,7 @@ def _evaluate(
 
 
 def radii_of(robustness: Robustness) -> list[float]:
-    """Return the ε of all attacks in the ball of the worst case, and of the headline."""
+    """The ε of all attacks in the ball of the worst case, and of the headline."""
     if robustness.epsilon is None:
         return []
     radii = {robustness.epsilon}

@@ -23,7 +23,7 @@ _BATCH = 500
 
 
 def measure_clean(target: Target, batches: Sequence[Split], split: str) -> list[Metric]:
-    """Return the accuracy without an attack, and the shares of samples whose gradient is 0."""
+    """The accuracy without an attack, and the shares of samples whose gradient is 0."""
     clean = [EvaluatedCandidate.unattacked(target, batch).right() for batch in batches]
     values = {"robust_accuracy": torch.cat(clean)}
     kinds: list[Gradient] = ["own", "exact"] if target.gradient_kind == "surrogate" else ["own"]
@@ -43,7 +43,7 @@ def measure(
     target: Target,
     split: str,
 ) -> list[Metric]:
-    """Return for each level of an attack its accuracy, distances and own numbers.
+    """For each level of an attack its accuracy, distances and own numbers.
 
     Distances are ‖x' − x‖₂ of all samples and of those that are wrong in the end, which leaves out
     the failures of an attack that looks for the nearest wrong input. Where ε is in normalised
@@ -93,7 +93,7 @@ def _cat(parts: Sequence[EvaluatedCandidate], name: str) -> Tensor:
 def _by_level(
     checked: Sequence[Sequence[EvaluatedCandidate]],
 ) -> dict[Level, list[tuple[EvaluatedCandidate, ...]]]:
-    """Return for each level its candidates (restarts, draws), each in parts, one a batch."""
+    """For each level its candidates (restarts, draws), each in parts, one a batch."""
     levels: dict[Level, list[tuple[EvaluatedCandidate, ...]]] = {}
     for parts in zip(*checked, strict=True):
         levels.setdefault(parts[0].level, []).append(parts)
@@ -103,7 +103,7 @@ def _by_level(
 def measure_worst(
     worst: Sequence[WorstCase], robustness: Robustness, target: Target, split: str
 ) -> list[Metric]:
-    """Return the accuracy in the worst case at each radius, and more at that of the headline.
+    """The accuracy in the worst case at each radius, and more at that of the headline.
 
     There all samples take their worst candidate at once, predicted jointly and one at a time; and
     each attack has the accuracy that it leaves in that ball, what it found elsewhere moved into it.
@@ -139,7 +139,7 @@ def measure_worst(
 
 
 def keep_images(label: str, parts: Sequence[EvaluatedCandidate]) -> dict[str, np.ndarray[Any, Any]]:
-    """Return the first samples as an attack left them, with their predicted classes."""
+    """The first samples as an attack left them, with their predicted classes."""
     known = [part.batch.y >= 0 for part in parts]
     x = torch.cat([part.x[rows] for part, rows in zip(parts, known, strict=True)])
     predicted = torch.cat(
@@ -158,7 +158,7 @@ def keep_images(label: str, parts: Sequence[EvaluatedCandidate]) -> dict[str, np
 
 @torch.no_grad()
 def keep_nearest(target: Target, x: Tensor) -> dict[str, np.ndarray[Any, Any]]:
-    """Return for the first inputs the nearest training samples of known class in feature space.
+    """For the first inputs the nearest training samples of known class in feature space.
 
     Features are those that the classifier gets: Euclidean distance, five samples each.
     """

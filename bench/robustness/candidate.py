@@ -35,11 +35,11 @@ class EvaluatedCandidate:
     @classmethod
     @torch.no_grad()
     def unattacked(cls, target: Target, batch: Split) -> "EvaluatedCandidate":
-        """Return a batch as it is."""
+        """A batch as it is."""
         return cls(Level(), batch, batch.x, target.log_probabilities(batch.x), {})
 
     def right(self) -> Tensor:
-        """Return whether each sample of known class (n,) has it as the most probable one.
+        """Whether each sample of known class (n,) has it as the most probable one.
 
         Ties go to the lower class.
         """
@@ -47,6 +47,6 @@ class EvaluatedCandidate:
         return (self.log_probabilities.argmax(dim=1) == self.batch.y)[known]
 
     def distance(self) -> Tensor:
-        """Return ‖x' − x‖₂ (n,) of the samples of known class."""
+        """‖x' − x‖₂ (n,) of the samples of known class."""
         moved: Tensor = vector_norm((self.x - self.batch.x).flatten(1).double(), dim=1)
         return moved[self.batch.y >= 0]

@@ -36,7 +36,7 @@ class Check:
 
 
 def find_checks(metrics: Sequence[Metric], robustness: Robustness, target: Target) -> list[Check]:
-    """Return a check for each of them, "not measured" where its attacks gave no numbers.
+    """A check for each of them, "not measured" where its attacks gave no numbers.
 
     Args:
         metrics: of the attacks on the trained model.
@@ -111,12 +111,12 @@ def _curve(metrics: Sequence[Metric], label: str) -> Curve:
 
 
 def _final(curve: Curve) -> dict[float, float]:
-    """Return the accuracy after the last step, by ε in increasing order."""
+    """The accuracy after the last step, by ε in increasing order."""
     return {epsilon: steps[max(steps)] for epsilon, steps in sorted(curve.items())}
 
 
 def _last_step(curve: Curve) -> int:
-    """Return the largest number of steps, at the largest ε."""
+    """The largest number of steps, at the largest ε."""
     return max(curve[max(curve)])
 
 

@@ -73,14 +73,14 @@ class WorstCase:
         return EvaluatedCandidate(Level(), self._batch, x, self._target.log_probabilities(x), {})
 
     def checked(self) -> EvaluatedCandidate:
-        """Return the batch in which all samples have their worst candidate at once.
+        """The batch in which all samples have their worst candidate at once.
 
         That is the one with the smallest margin in the ball of the headline.
         """
         return self._predict(self._x)
 
     def one_at_a_time(self) -> Tensor:
-        """Return which samples of known class are right, each alone attacked among clean ones.
+        """Which samples of known class are right, each alone attacked among clean ones.
 
         Of a larger batch, a hundred spread evenly over it stand for all, as each costs a prediction
         of the batch. Where a prediction does not depend on the others, it is that of all at once.

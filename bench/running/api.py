@@ -64,7 +64,7 @@ class RunOptions:
     memory: int | None = None
 
     def backend(self) -> Backend:
-        """Return where cells run.
+        """Where cells run.
 
         Raises:
             BackendError: if the options contradict each other or cannot be had here.
@@ -104,13 +104,13 @@ class PreparedRun:
         return write_report(self.folder.path)
 
     def failed(self) -> list[PlannedCell]:
-        """Return the selected cells whose record says that they, or an attack on them, failed."""
+        """The selected cells whose record says that they, or an attack on them, failed."""
         records = {cell.key: self.folder.read_record(cell.key) for cell in self.selected}
         return [cell for cell in self.selected if not records[cell.key].is_final]
 
 
 def prepare(suite: str | Path, options: RunOptions) -> PreparedRun:
-    """Return what :func:`run` would do; errors are the same."""
+    """What :func:`run` would do; errors are the same."""
     chosen = load_suite(suite).scaled(options.scale)
     if options.seeds is not None:
         chosen = chosen.with_seeds(options.seeds)
@@ -147,7 +147,7 @@ def run(suite: str | Path, **options: Any) -> Report:
 
 
 def pending(cells: list[PlannedCell], folder: ResultsFolder, retry: bool) -> list[PlannedCell]:
-    """Return the cells that have no final record yet, in their order.
+    """The cells that have no final record yet, in their order.
 
     Warns:
         RuntimeWarning: if a record is damaged, and its cell therefore among them.

@@ -64,7 +64,7 @@ class Backend:
             )
 
     def cells_at_a_time(self) -> int:
-        """Return the number of cells at a time on this machine."""
+        """The number of cells at a time on this machine."""
         if self.jobs is not None:
             return self.jobs
         given = os.environ.get("LAPBENCH_JOBS") or "1"

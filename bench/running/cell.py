@@ -48,7 +48,7 @@ def run_cell(planned: PlannedCell, folder: ResultsFolder, events: Events = SILEN
 
 
 def failed_record(planned: PlannedCell, reason: str) -> Record:
-    """Return the record of a cell that failed, without results."""
+    """The record of a cell that failed, without results."""
     return Record(
         schema=SCHEMA,
         key=planned.key,
@@ -96,7 +96,7 @@ def try_cell(planned: PlannedCell, folder: ResultsFolder, events: Events = SILEN
 
 
 def _memory_limit(error: BaseException) -> str:
-    """Return the memory limit of this process in words where it is what an error is about."""
+    """The memory limit of this process in words where it is what an error is about."""
     lacks_memory = isinstance(error, MemoryError) or any(part in str(error) for part in _NO_MEMORY)
     if not lacks_memory or sys.platform != "linux":
         return ""

@@ -125,7 +125,7 @@ def _train(
 
 
 def _measure(cell: Cell, task: Task, model: Model) -> list[Metric]:
-    """Return the numbers of a trained model without attacks."""
+    """The numbers of a trained model without attacks."""
     name, batch_size = cell.evaluation.split, cell.batch_size(task)
     metrics = evaluate(model, getattr(task, name), name, batch_size)
     metrics += _outer_accuracy(model, task, batch_size) + _input_deviation(cell, task)
@@ -155,7 +155,7 @@ def _timing(
 
 
 def _outer_accuracy(model: Model, task: Task, batch_size: int) -> list[Metric]:
-    """Return the accuracy on V_out, from which bilevel learning took its graph."""
+    """The accuracy on V_out, from which bilevel learning took its graph."""
     if task.outer is None or task.outer_labels is None:
         return []
     predicted = predict(model, task.train.x, batch_size)[task.outer]
@@ -164,7 +164,7 @@ def _outer_accuracy(model: Model, task: Task, batch_size: int) -> list[Metric]:
 
 
 def _input_deviation(cell: Cell, task: Task) -> list[Metric]:
-    """Return the unit of normalised ε, a mean over channels, if it may be used."""
+    """The unit of normalised ε, a mean over channels, if it may be used."""
     about = cell.robustness
     units: list[object] = [cell.pgd.units] if cell.pgd else []
     units += [about.units] if about else []

@@ -35,13 +35,13 @@ class Estimate:
 
 
 def kind_of(cell: Cell) -> str:
-    """Return the same text for cells that cost the same: repetitions, and other learning rates."""
+    """The same text for cells that cost the same: repetitions, and other learning rates."""
     budget = replace(cell.budget, learning_rate=1.0, schedule="constant", weight_decay=0.0)
     return repr(replace(cell, repetition=0, sources=dict.fromkeys(cell.sources, ""), budget=budget))
 
 
 def recorded_times(keys: Iterable[str], folder: ResultsFolder) -> dict[str, Estimate]:
-    """Return by kind how long the cells took whose records can be read."""
+    """By kind how long the cells took whose records can be read."""
     times = {}
     for key in keys:
         try:
@@ -55,7 +55,7 @@ def recorded_times(keys: Iterable[str], folder: ResultsFolder) -> dict[str, Esti
 
 
 def estimate(cell: Cell, clock: Callable[[], float] = time.perf_counter) -> Estimate:
-    """Return how long the training of a cell takes, from three steps of each phase after a first.
+    """How long the training of a cell takes, from three steps of each phase after a first.
 
     Nothing is written, and torch is left as it was. What raises, or does not apply, has no estimate
     but the reason.

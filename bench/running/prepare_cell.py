@@ -9,7 +9,7 @@ from lapbench.suite.cells import Cell
 
 
 def load_task(cell: Cell) -> Task:
-    """Return the task of a cell, on its device.
+    """The task of a cell, on its device.
 
     Raises:
         NotApplicableError: if the head does not apply to it.
@@ -24,7 +24,7 @@ def load_task(cell: Cell) -> Task:
 
 
 def build_model(cell: Cell, task: Task, pretrained: dict[str, Tensor] | None = None) -> Model:
-    """Return the untrained model of a cell, on its device.
+    """The untrained model of a cell, on its device.
 
     Raises:
         NotApplicableError: if a term does not apply to it.

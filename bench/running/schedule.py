@@ -48,7 +48,7 @@ class _Queue:
         return bool(self.waiting or self.suspects or self.running)
 
     def take(self, slots: int) -> list[PlannedCell]:
-        """Return the cells to start now, whose sources are done."""
+        """The cells to start now, whose sources are done."""
         if any(self.deaths[planned.key] for planned in self.running.values()):
             return []
         unfinished = [*self.waiting, *self.suspects, *self.running.values()]

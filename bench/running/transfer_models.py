@@ -29,7 +29,7 @@ def check_sources(cells: Sequence[PlannedCell], plan: Plan, folder: ResultsFolde
 
 
 def sources_of(cell: Cell, folder: ResultsFolder) -> TransferSources:
-    """Return what loads the models that a cell's attacks use, from the folder of its results."""
+    """What loads the models that a cell's attacks use, from the folder of its results."""
 
     def load(name: str) -> Model:
         if name not in cell.sources:

@@ -80,7 +80,7 @@ def stop_all() -> None:
 
 
 def _pool() -> ProcessPoolExecutor:
-    """Return the process of this thread, with lapbench loaded."""
+    """The process of this thread, with lapbench loaded."""
     if threading.get_ident() not in _pools:
         _block_interrupts()
         # Workers of dask are daemons, which may have no children; these die with their parent.

@@ -13,7 +13,7 @@ _ANY = {"label": "any", "attack": {"name": "any", "parameters": {}}}
 
 
 def robustness_entry(entry: Any, mistakes: list[str]) -> Robustness | None:
-    """Return the checked table ``robustness``, or None after adding its mistakes."""
+    """The checked table ``robustness``, or None after adding its mistakes."""
     if not isinstance(entry, dict):
         mistakes.append(f"robustness: received {entry!r}; must be a table of epsilon and attacks")
         return None

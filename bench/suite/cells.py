@@ -55,7 +55,7 @@ class Evaluation:
     gradient_error: bool = False
 
     def scaled(self, share: float, budget: Budget) -> "Evaluation":
-        """Return the evaluation with snapshots at a share of the epochs of a budget."""
+        """The evaluation with snapshots at a share of the epochs of a budget."""
         if not budget.epochs:
             return self
         stretch = budget.scaled(share).epochs / budget.epochs
@@ -71,7 +71,7 @@ class PlannedAttack:
     attack: Component
 
     def create(self) -> Attack:
-        """Return the attack."""
+        """The attack."""
         attack: Attack = self.attack.create("attacks")
         return attack
 
@@ -96,7 +96,7 @@ class Robustness:
     samples: Annotated[int, Field(ge=1)] = 128
 
     def scaled(self, share: float) -> "Robustness":
-        """Return the attacks on a share of the samples, on one at least."""
+        """The attacks on a share of the samples, on one at least."""
         return replace(self, samples=max(1, round(share * self.samples)))
 
     def is_ball_of(self, attack: BallAttack) -> bool:
@@ -142,7 +142,7 @@ class Cell:
         return Seeds(self.dataset.name, self.repetition)
 
     def load_task(self) -> Task:
-        """Return the task with the training and validation samples of this repetition.
+        """The task with the training and validation samples of this repetition.
 
         Raises:
             LapbenchError: if fewer samples than classes, or more than there are, keep their class,
@@ -161,11 +161,11 @@ class Cell:
         return keep_labels(task, labeled, self.seeds.stream("labeled"))
 
     def with_softmax(self) -> "Cell":
-        """Return the cell with softmax as its method: the reference of times and memory."""
+        """The cell with softmax as its method: the reference of times and memory."""
         return replace(self, method=Method(Component("softmax", {})))
 
     def build_model(self, task: Task, pretrained: dict[str, Tensor] | None = None) -> Model:
-        """Return an untrained model; the backbone starts the same under every method.
+        """An untrained model; the backbone starts the same under every method.
 
         ``pretrained`` is the state of a backbone to start from.
         """
@@ -182,7 +182,7 @@ class Cell:
         return model
 
     def build_recipe(self, task: Task) -> Recipe:
-        """Return what training steps minimise beside the loss of the model, on which inputs."""
+        """What training steps minimise beside the loss of the model, on which inputs."""
         return Recipe(
             self.method.create_terms(),
             self.pgd,
@@ -197,11 +197,11 @@ class Cell:
         return self.precision == "mixed" and not task.nodes_only
 
     def batch_size(self, task: Task) -> int:
-        """Return the samples of a prediction: on a node task all nodes."""
+        """The samples of a prediction: on a node task all nodes."""
         return len(task.train) if task.nodes_only else self.evaluation.batch_size
 
     def key(self, data_hash: str) -> str:
-        """Return the identity of the result: a hash of cell, data, and versions of what it uses."""
+        """The identity of the result: a hash of cell, data, and versions of what it uses."""
         parts = [("methods", part.name) for part in (self.method.head, *self.method.terms)]
         if self.robustness:
             parts += [("attacks", planned.attack.name) for planned in self.robustness.attacks]

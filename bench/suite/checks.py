@@ -43,5 +43,5 @@ def refuse_repeated(placed: list[tuple[str, Any]], mistakes: list[str]) -> None:
 
 
 def numbered(entries: Sequence[Any], field: str) -> list[tuple[str, Any]]:
-    """Return entries with their places in a field."""
+    """Entries with their places in a field."""
     return [(f"{field}[{i}]", entry) for i, entry in enumerate(entries)]

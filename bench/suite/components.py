@@ -11,7 +11,7 @@ from lapbench.methods.base.method import Head, Term
 
 
 def parse(kind: Any, content: Any) -> Any:
-    """Return an object of a validated dataclass from tables, lists and numbers.
+    """An object of a validated dataclass from tables, lists and numbers.
 
     Raises:
         pydantic.ValidationError: listing every mistake.
@@ -28,7 +28,7 @@ class Component:
     parameters: dict[str, Any]
 
     def create(self, kind: str) -> Any:
-        """Return the object that the name and parameters describe."""
+        """The object that the name and parameters describe."""
         return parse(discovery.load(kind, self.name), self.parameters)
 
 
@@ -46,15 +46,15 @@ class Method:
         return " + ".join(parts[1:] if self.terms and parts[0] == "softmax" else parts)
 
     def create_head(self) -> Head:
-        """Return the head's hyper-parameters."""
+        """The head's hyper-parameters."""
         head: Head = self.head.create("methods")
         return head
 
     def create_terms(self) -> list[Term]:
-        """Return the terms' hyper-parameters."""
+        """The terms' hyper-parameters."""
         return [term.create("methods") for term in self.terms]
 
 
 def complete(name: str, created: Any) -> Component:
-    """Return the component of an object, with all its options."""
+    """The component of an object, with all its options."""
     return Component(name, TypeAdapter(type(created)).dump_python(created, mode="json"))

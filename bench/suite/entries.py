@@ -51,7 +51,7 @@ class MethodEntry:
 
 
 def task_entry(entry: Any, place: str, mistakes: list[str]) -> TaskEntry | None:
-    """Return a checked entry of ``tasks``, or None after adding its mistakes."""
+    """A checked entry of ``tasks``, or None after adding its mistakes."""
     if not isinstance(entry, dict):
         mistakes.append(f"{place}: received {entry!r}; must be a table of dataset and backbone")
         return None
@@ -82,7 +82,7 @@ def task_entry(entry: Any, place: str, mistakes: list[str]) -> TaskEntry | None:
 
 
 def method_entry(entry: Any, place: str, mistakes: list[str]) -> MethodEntry | None:
-    """Return a checked entry of ``methods``, or None after adding its mistakes."""
+    """A checked entry of ``methods``, or None after adding its mistakes."""
     if not isinstance(entry, dict | str):
         mistakes.append(f"{place}: received {entry!r}; must be a name, or a table with a name")
         return None
@@ -105,7 +105,7 @@ def method_entry(entry: Any, place: str, mistakes: list[str]) -> MethodEntry | N
 
 
 def scaled_method(method: Method, share: float) -> Method:
-    """Return a method whose head has a share of the training data to choose from."""
+    """A method whose head has a share of the training data to choose from."""
     head = complete(method.head.name, method.create_head().scaled(share))
     return replace(method, head=head)
 
@@ -119,7 +119,7 @@ class _About:
 
 
 def _compose(components: list[Component], place: str, mistakes: list[str]) -> Method | None:
-    """Return the method of a head and terms; without a head that is softmax."""
+    """The method of a head and terms; without a head that is softmax."""
     heads = [c for c in components if issubclass(discovery.load("methods", c.name), Head)]
     terms = sorted((c for c in components if c not in heads), key=lambda term: term.name)
     if len(heads) > 1:
@@ -136,7 +136,7 @@ def _compose(components: list[Component], place: str, mistakes: list[str]) -> Me
 def _component(
     kind: str, name: Any, table: dict[str, Any], place: str, mistakes: list[str]
 ) -> Component | None:
-    """Return a name with its options, which are taken out of a table."""
+    """A name with its options, which are taken out of a table."""
     if not isinstance(name, str):
         known = ", ".join(discovery.names(kind))
         mistakes.append(f"{place}: received {name!r}; must be one of {known}")
@@ -162,7 +162,7 @@ def _refuse_rest(table: dict[str, Any], place: str, accepted: str, mistakes: lis
 
 
 def check(kind: Any, content: Any, prefix: str, mistakes: list[str]) -> Any:
-    """Return the checked object, or None after adding its mistakes, one for each place."""
+    """The checked object, or None after adding its mistakes, one for each place."""
     try:
         return parse(kind, content)
     except ValidationError as error:

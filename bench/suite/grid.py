@@ -14,7 +14,7 @@ _Grid = Annotated[dict[str, _Options], Field(min_length=1)]
 
 
 def expand_task(table: dict[str, Any], place: str, mistakes: list[str]) -> list[Any]:
-    """Return the entries of ``tasks`` that one with a grid stands for, one a combination.
+    """The entries of ``tasks`` that one with a grid stands for, one a combination.
 
     ``grid`` has a table for data set or backbone, in which an option has a list of values.
     """
@@ -23,7 +23,7 @@ def expand_task(table: dict[str, Any], place: str, mistakes: list[str]) -> list[
 
 
 def expand_method(table: dict[str, Any], place: str, mistakes: list[str]) -> list[Any]:
-    """Return the entries of ``methods`` that one with a grid stands for, one a combination.
+    """The entries of ``methods`` that one with a grid stands for, one a combination.
 
     ``grid`` has a table for parts of the method, in which an option has a list of values.
     """
@@ -69,7 +69,7 @@ def _expand(table: dict[str, Any], parts: list[str], place: str, mistakes: list[
 def _beside_grid(
     rest: dict[str, Any], grid: dict[str, Any], parts: list[str], place: str
 ) -> list[str]:
-    """Return the mistakes between a grid and the other fields of its entry."""
+    """The mistakes between a grid and the other fields of its entry."""
     mistakes = [
         f"{place}.grid.{part}: unknown part; must be one of {', '.join(parts) or '(none)'}"
         for part in grid

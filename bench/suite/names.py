@@ -10,7 +10,7 @@ from lapbench.suite.plan import PlannedCell
 
 
 def name_cells(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
-    """Return task, backbone and method of each cell, with the parameters that tell them apart."""
+    """Task, backbone and method of each cell, with the parameters that tell them apart."""
     parts: dict[str, list[list[Component]]] = {
         "task": [[_task(planned.cell)] for planned in cells],
         "backbone": [[planned.cell.backbone] for planned in cells],
@@ -29,7 +29,7 @@ def name_cells(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
 
 
 def _variants(cells: Sequence[PlannedCell]) -> list[list[str]]:
-    """Return what tells each cell from others of its task beside the parts of its method."""
+    """What tells each cell from others of its task beside the parts of its method."""
     fields = [
         {
             field: f"{value:g}" if isinstance(value, float) else str(value)
@@ -62,7 +62,7 @@ def _task(cell: Cell) -> Component:
 
 
 def _tell_apart(items: list[list[Component]]) -> list[str]:
-    """Return the joined names of each item's components, with the parameters that differ."""
+    """The joined names of each item's components, with the parameters that differ."""
     variants: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     for components in items:
         for part in components:

@@ -22,7 +22,7 @@ class SelectionError(LapbenchError):
 
 
 def make_plan(suite: Suite, device: str = "cpu", precision: Precision = "float32") -> Plan:
-    """Return all cells of a suite with their keys; loads the data to hash them.
+    """All cells of a suite with their keys; loads the data to hash them.
 
     Raises:
         SelectionError: if the device is not there, or an attack leaves the range of the inputs.
@@ -64,7 +64,7 @@ def select(
     datasets: str | Sequence[str] = (),
     training: str | Sequence[str] = (),
 ) -> list[PlannedCell]:
-    """Return the cells of a plan with one of the methods, data sets and kinds of training.
+    """The cells of a plan with one of the methods, data sets and kinds of training.
 
     None named means all.
 
@@ -123,7 +123,7 @@ def _check_radii(cell: Cell, bounds: Bounds) -> None:
 
 
 def _canonical(name: str) -> str:
-    """Return a name in one order of its parts, softmax left out where there are terms."""
+    """A name in one order of its parts, softmax left out where there are terms."""
     parts = sorted(part.strip() for part in name.split("+"))
     return " + ".join([part for part in parts if part != "softmax"] or parts)
 

@@ -55,7 +55,7 @@ class Suite:
     scale: float = 1.0
 
     def with_seeds(self, seeds: int) -> "Suite":
-        """Return the suite with another number of repetitions.
+        """The suite with another number of repetitions.
 
         Raises:
             SuiteError: if it is below 1.
@@ -66,7 +66,7 @@ class Suite:
         return replace(self, seeds=seeds)
 
     def scaled(self, share: float) -> "Suite":
-        """Return the suite with a share of epochs, training data, attacked samples, and seeds.
+        """The suite with a share of epochs, training data, attacked samples, and seeds.
 
         Batches and learning rates shrink with the data. The test data stay whole, and so do graphs
         of nodes.
@@ -89,7 +89,7 @@ class Suite:
     def cells(
         self, device: str, precision: Precision = "float32"
     ) -> list[tuple[Cell, TaskEntry, MethodEntry]]:
-        """Return all cells, each with the entries of its task and method.
+        """All cells, each with the entries of its task and method.
 
         They come repetition by repetition, so that a stopped run is balanced.
         """
@@ -157,7 +157,7 @@ class _File:
 
 
 def load_suite(name_or_path: str | Path) -> Suite:
-    """Return a suite by its name, or from a TOML file by its path.
+    """A suite by its name, or from a TOML file by its path.
 
     Raises:
         SuiteError: listing every mistake in the file, each with its place.
@@ -215,7 +215,7 @@ def load_suite(name_or_path: str | Path) -> Suite:
 
 
 def _contradictions(file: _File, tasks: list[TaskEntry]) -> list[str]:
-    """Return the mistakes that lie between the fields of a suite."""
+    """The mistakes that lie between the fields of a suite."""
     last = max((replace(file.budget, **task.budget).epochs for task in tasks), default=0)
     mistakes = [
         f"evaluation.snapshot_epochs: received {epoch}; the last epoch is {last}"

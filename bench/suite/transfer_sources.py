@@ -11,7 +11,7 @@ _KEY_LENGTH = 16
 
 
 def name_sources(suite: str, cells: Sequence[tuple[Cell, str]]) -> list[Cell]:
-    """Return cells that name the keys of those whose models their attacks use.
+    """Cells that name the keys of those whose models their attacks use.
 
     A name is that of a method, which stands for the cell with the same task, backbone, training and
     repetition; or the key of any record. A cell that is a source takes none from other methods.
@@ -52,7 +52,7 @@ def _needs(cell: Cell) -> list[str]:
 
 
 def _setting(cell: Cell) -> str:
-    """Return what a cell and its source have in common."""
+    """What a cell and its source have in common."""
     return repr(
         (cell.dataset, cell.backbone, cell.labeled, cell.training, cell.repetition, cell.device)
     )
@@ -72,7 +72,7 @@ def _key(suite: str, cell: Cell, name: str, keys: dict[tuple[str, str], list[str
 
 
 def with_sources(selected: Sequence[PlannedCell], plan: Plan) -> list[PlannedCell]:
-    """Return cells with those of the plan that they need, each before the first that needs it."""
+    """Cells with those of the plan that they need, each before the first that needs it."""
     by_key = {planned.key: planned for planned in plan.cells}
     ordered: dict[str, PlannedCell] = {}
     for planned in selected:

@@ -45,7 +45,7 @@ def perturb(
     bounds: tuple[float, float] | None,
     deviation: Tensor | None = None,
 ) -> Tensor:
-    """Return inputs within ε of x with a higher training loss, from a random start.
+    """Inputs within ε of x with a higher training loss, from a random start.
 
     x ← clip(x + α sign ∇_x loss(x, y)), K times from x + U(−ε, ε), with the gradient that the
     method itself trains with (of the surrogate for WNLL, of the adjoint for GLL) and the model in

@@ -24,7 +24,7 @@ _LUMA = (0.299, 0.587, 0.114)
 
 
 def augment(x: Tensor, kind: Augmentation) -> Tensor:
-    """Return images of the same shape, each changed by draws of its own.
+    """Images of the same shape, each changed by draws of its own.
 
     ``"crop-flip"``: a border of 4 zeros for every 32 pixels (rounded), a crop of the original
     size at a random place, mirrored left to right with probability 1/2.
@@ -64,7 +64,7 @@ def augment(x: Tensor, kind: Augmentation) -> Tensor:
 
 
 def _crop_of_padded(x: Tensor) -> Tensor:
-    """Return crops of the original size of x with a border of zeros, half of them mirrored."""
+    """Crops of the original size of x with a border of zeros, half of them mirrored."""
     n, c, h, w = x.shape
     above, left = round(_PADDING * h), round(_PADDING * w)
     rows = torch.randint(2 * above + 1, (n, 1)) + torch.arange(h)
@@ -79,12 +79,12 @@ def _crop_of_padded(x: Tensor) -> Tensor:
 
 
 def _mirror(columns: Tensor, mirrored: Tensor) -> Tensor:
-    """Return where each output column comes from (n, w), from the right where it is mirrored."""
+    """Where each output column comes from (n, w), from the right where it is mirrored."""
     return torch.where(mirrored[:, None], columns.flip(1), columns)
 
 
 def draw_boxes(n: int, h: int, w: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return top, left, height and width (n,) of boxes in images of h × w pixels.
+    """Top, left, height and width (n,) of boxes in images of h × w pixels.
 
     Each is the first of ten that lies inside; where none does, it is the whole image.
     """
@@ -104,7 +104,7 @@ def draw_boxes(n: int, h: int, w: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def resize_boxes(
     x: Tensor, top: Tensor, left: Tensor, height: Tensor, width: Tensor, mirrored: Tensor
 ) -> Tensor:
-    """Return a box of each image (n, c, h, w) in the size of the image, bilinearly.
+    """A box of each image (n, c, h, w) in the size of the image, bilinearly.
 
     Output pixel o comes from (o + 1/2) · box / size − 1/2 within its box: the edges of both are in
     one place, and nothing outside of the box is seen. Numbers of boxes are (n,), on the CPU.
@@ -120,13 +120,13 @@ def resize_boxes(
 
 
 def _positions(start: Tensor, length: Tensor, size: int) -> Tensor:
-    """Return where the pixels of an axis come from (n, size), in pixels of the original."""
+    """Where the pixels of an axis come from (n, size), in pixels of the original."""
     inside = (torch.arange(size) + 0.5) * (length[:, None] / size) - 0.5
     return start[:, None] + inside.clamp_min(0).minimum(length[:, None] - 1)
 
 
 def _unit(positions: Tensor, size: int) -> Tensor:
-    """Return positions in pixels as ``grid_sample`` counts them: −1 and 1 are the outer edges."""
+    """Positions in pixels as ``grid_sample`` counts them: −1 and 1 are the outer edges."""
     return (2 * positions + 1) / size - 1
 
 
@@ -154,7 +154,7 @@ def _grey_some(x: Tensor) -> Tensor:
 
 
 def _grey(x: Tensor) -> Tensor:
-    """Return the luma (n, 1, h, w) of ITU-R BT.601 of images (n, 1 or 3, h, w)."""
+    """The luma (n, 1, h, w) of ITU-R BT.601 of images (n, 1 or 3, h, w)."""
     if x.shape[1] == 1:
         return x
     return (x * x.new_tensor(_LUMA).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)

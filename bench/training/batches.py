@@ -14,7 +14,7 @@ from lapbench.training.augmentation import augment
 def make_batches(
     task: Task, seeds: Seeds, number: int, held_out: Tensor, budget: Budget
 ) -> list[Callable[[], Split]]:
-    """Return what makes each batch of an epoch, in which what is held out has no class.
+    """What makes each batch of an epoch, in which what is held out has no class.
 
     Images are augmented as the budget says, by torch's generator; nodes are not.
     """
@@ -36,7 +36,7 @@ def make_batches(
 
 
 def _parts(rows: Tensor, size: int) -> list[Tensor]:
-    """Return rows in batches; a single last one joins those before, as it has no variance."""
+    """Rows in batches; a single last one joins those before, as it has no variance."""
     parts = list(rows.split(size))
     if len(parts) > 1 and len(parts[-1]) == 1:
         parts[-2:] = [torch.cat(parts[-2:])]

@@ -58,7 +58,7 @@ SILENT = Events()
 
 
 def events_in_words(tell: Callable[[int | None, str], None]) -> Events:
-    """Return events that say everything in words, with the epoch in training."""
+    """Events that say everything in words, with the epoch in training."""
 
     def epoch(event: Epoch) -> None:
         if event.number:

@@ -33,7 +33,7 @@ class Metric:
 
 
 def evaluate(model: Model, split: Split, name: str, batch_size: int) -> list[Metric]:
-    """Return accuracy, negative log-likelihood, calibration error and the method's own metrics."""
+    """Accuracy, negative log-likelihood, calibration error and the method's own metrics."""
     predicted, y = of_known_class(predict(model, split.x, batch_size), split.y)
     values = {
         "accuracy": accuracy(predicted, y),
@@ -45,14 +45,14 @@ def evaluate(model: Model, split: Split, name: str, batch_size: int) -> list[Met
 
 
 def of_known_class(log_probabilities: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the rows with y != −1: on a node task each split has all nodes."""
+    """The rows with y != −1: on a node task each split has all nodes."""
     known = y >= 0
     return log_probabilities[known], y[known]
 
 
 @torch.no_grad()
 def predict(model: Model, x: Tensor, batch_size: int) -> Tensor:
-    """Return log-probabilities (n, c), predicted in consecutive batches of a fixed size.
+    """Log-probabilities (n, c), predicted in consecutive batches of a fixed size.
 
     The batches matter where a prediction depends on the other samples of its batch.
     """
@@ -61,12 +61,12 @@ def predict(model: Model, x: Tensor, batch_size: int) -> Tensor:
 
 
 def accuracy(log_probabilities: Tensor, y: Tensor) -> float:
-    """Return the share of samples whose most probable class is y; ties go to the lower class."""
+    """The share of samples whose most probable class is y; ties go to the lower class."""
     return float((log_probabilities.argmax(dim=1) == y).double().mean())
 
 
 def calibration_error(log_probabilities: Tensor, y: Tensor) -> float:
-    """Return the expected calibration error, between 0 and 1.
+    """The expected calibration error, between 0 and 1.
 
     Samples are sorted into 15 bins of equal width by the probability of the predicted class; the
     error is Σ_b (n_b/n) |accuracy_b − mean confidence_b|.

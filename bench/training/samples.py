@@ -14,7 +14,7 @@ _LEAST_OF_A_CLASS = 25
 
 
 def shrink(task: Task, share: float, rng: np.random.Generator) -> Task:
-    """Return a task with a share of its training and validation samples, classes in proportion.
+    """A task with a share of its training and validation samples, classes in proportion.
 
     A class of n training samples keeps its share to one sample, and 25 at least as far as it has
     them, as base sets need some of each; of validation samples it keeps one. A graph of nodes stays
@@ -37,7 +37,7 @@ def _spread(split: Split, share: float, least: int, rng: np.random.Generator) ->
 
 
 def keep_labels(task: Task, count: int, rng: np.random.Generator) -> Task:
-    """Return a task whose training samples have class −1, but ``count`` with all classes evenly.
+    """A task whose training samples have class −1, but ``count`` with all classes evenly.
 
     Where the task names V_out, samples inside and outside of it take turns in each class.
     """
@@ -63,7 +63,7 @@ def keep_labels(task: Task, count: int, rng: np.random.Generator) -> Task:
 
 
 def hide_outer(task: Task) -> Task:
-    """Return a task whose samples V_out have class −1 in training."""
+    """A task whose samples V_out have class −1 in training."""
     if task.outer is None:
         raise LapbenchError(
             f'train: received "inner"; must be "all" on {task.name}, which has no outer nodes; '

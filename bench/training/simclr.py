@@ -111,7 +111,7 @@ def _states(trained: dict[str, Any]) -> State:
 
 
 def nt_xent(z: Tensor, temperature: float) -> Tensor:
-    """Return the SimCLR loss of pairs that are told from all others by cosine similarity.
+    """The SimCLR loss of pairs that are told from all others by cosine similarity.
 
     L = 1/(2m) Σ_i −log( exp(g(z_i, z_j)/τ) / Σ_{k≠i} exp(g(z_i, z_k)/τ) ) for the partner j of i
     and g(a, b) = aᵀb / (‖a‖ ‖b‖). It is 0 for a single pair, and does not change with the lengths

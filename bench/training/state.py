@@ -17,7 +17,7 @@ def training_state(
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LambdaLR,
 ) -> State:
-    """Return what training goes on from after an epoch; :func:`lapbench.training.loop.train`."""
+    """What training goes on from after an epoch; :func:`lapbench.training.loop.train`."""
     more = model.checkpoint_state() if isinstance(model, HasCheckpointState) else {}
     return {
         "epoch": epoch,

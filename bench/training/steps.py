@@ -42,7 +42,7 @@ class Recipe:
 
 
 def make_optimizer(parameters: Sequence[Tensor], budget: Budget) -> torch.optim.Optimizer:
-    """Return the optimiser of a budget for parameters; there may be none."""
+    """The optimiser of a budget for parameters; there may be none."""
     trained = list(parameters) or [torch.nn.Parameter(torch.empty(0))]
     if budget.optimizer == "adam":
         return torch.optim.Adam(trained, lr=budget.learning_rate, weight_decay=budget.weight_decay)
@@ -84,7 +84,7 @@ def take_step(
 def training_loss(
     model: Model, x: Tensor, y: Tensor, recipe: Recipe, share_of_epochs: float
 ) -> Tensor:
-    """Return what a step minimises on a mini-batch: the loss of the model, and all penalties."""
+    """What a step minimises on a mini-batch: the loss of the model, and all penalties."""
     loss = model.loss(x, y)
     for term in recipe.terms:
         loss = loss + term.penalty(model, x, y, share_of_epochs)

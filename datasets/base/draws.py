@@ -16,7 +16,7 @@ def draw_rows(
     rng: np.random.Generator,
     train_rows: Literal["drawn", "first"] = "drawn",
 ) -> tuple[Rows, Rows]:
-    """Return disjoint random rows for training and for validation, both in ascending order.
+    """Disjoint random rows for training and for validation, both in ascending order.
 
     Each class has its share of either, to one sample where the classes are of similar size (it is
     divided by Webster's rule); from as many samples as there are classes on, none is then missing.
@@ -50,7 +50,7 @@ def draw_rows(
 
 
 def _spread(classes: Classes, rng: np.random.Generator) -> Rows:
-    """Return all rows in a random order in which every stretch has all classes in proportion."""
+    """All rows in a random order in which every stretch has all classes in proportion."""
     order = rng.permutation(len(classes))
     position = np.empty(len(classes))
     for label in np.unique(classes):

@@ -10,7 +10,7 @@ from lapbench.datasets.base.draws import draw_rows
 def draw_nodes(
     y: Tensor, test: int, validation: int, training: int, rng: np.random.Generator
 ) -> dict[str, Tensor]:
-    """Return disjoint nodes of every part, as :func:`lapbench.datasets.base.nodes.node_task` wants.
+    """Disjoint nodes of every part, as :func:`lapbench.datasets.base.nodes.node_task` wants.
 
     In each part every class has its share, to one node. Nodes that are left over are in no part.
 

@@ -7,7 +7,7 @@ from lapbench.datasets.base.task import Split, Task
 
 
 def undirected(edges: Tensor, num_nodes: int) -> Tensor:
-    """Return each undirected edge once, i < j in ascending order, shape (2, E).
+    """Each undirected edge once, i < j in ascending order, shape (2, E).
 
     ``edges`` (2, E') may hold an edge in one direction or both, several times, and self-loops,
     which are left out: the Laplacian does not see them.
@@ -30,7 +30,7 @@ def undirected(edges: Tensor, num_nodes: int) -> Tensor:
 
 
 def node_task(name: str, x: Tensor, y: Tensor, edge_index: Tensor, rows: dict[str, Tensor]) -> Task:
-    """Return the task of classifying the nodes of a graph.
+    """The task of classifying the nodes of a graph.
 
     Args:
         name: of the data set.

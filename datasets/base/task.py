@@ -31,7 +31,7 @@ class Split:
         return len(self.y)
 
     def to(self, device: str) -> "Split":
-        """Return the split on a device."""
+        """The split on a device."""
         return Split(self.x.to(device), self.y.to(device))
 
 
@@ -131,7 +131,7 @@ class Task:
         return tuple(self.train.x.shape[1:])
 
     def to(self, device: str) -> "Task":
-        """Return the task on a device."""
+        """The task on a device."""
         moved: dict[str, Any] = {
             name: value.to(device)
             for name, value in vars(self).items()
@@ -141,7 +141,7 @@ class Task:
 
 
 def data_hash(task: Task) -> str:
-    """Return a hash of all samples of a task, in their splits and order."""
+    """A hash of all samples of a task, in their splits and order."""
     digest = hashlib.sha256()
     for split in (task.train, task.validation, task.test):
         for array in (split.x, split.y):
@@ -168,7 +168,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def load(self, rng: np.random.Generator) -> Task:
-        """Return the task, training and validation samples being drawn by ``rng``."""
+        """The task, training and validation samples being drawn by ``rng``."""
 
 
 def fixed_test_split(

@@ -13,7 +13,7 @@ _TERMS = "A. Krizhevsky; no licence is stated, the publisher asks to cite the re
 def cifar_files(
     name: str, archive: str, md5: str, mirrors: tuple[str, ...], members: dict[str, str]
 ) -> DataFiles:
-    """Return the data files of a data set that is an archive of batches, the last one for testing.
+    """The data files of a data set that is an archive of batches, the last one for testing.
 
     Args:
         name: of the data set.
@@ -28,7 +28,7 @@ def cifar_files(
 
 
 def read_cifar_images(contents: list[bytes], labels: str) -> Images:
-    """Return RGB images (n, 3, 32, 32) and their classes from batches, whose hashes are right.
+    """RGB images (n, 3, 32, 32) and their classes from batches, whose hashes are right.
 
     Args:
         contents: of the batches, each a pickled dictionary.

@@ -28,7 +28,7 @@ _PATIENCE = 30.0
 
 
 def contents(wanted: DataFiles) -> list[bytes]:
-    """Return the contents of all files of a data set, not gzipped, after downloading missing ones.
+    """The contents of all files of a data set, not gzipped, after downloading missing ones.
 
     Raises:
         DataError: as :func:`fetch` does, or if a file is not the published one.
@@ -104,7 +104,7 @@ def _bring(download: Download, silent: set[str]) -> list[Path]:
 
 
 def _downloaded(url: str, md5: str, there: str, silent: set[str]) -> Path:
-    """Return the path of what an address has, in a folder, the hash being right."""
+    """The path of what an address has, in a folder, the hash being right."""
     host = urlsplit(url).netloc
     if host in silent:
         raise OSError("not tried again, as this host did not answer")
@@ -125,7 +125,7 @@ def _downloaded(url: str, md5: str, there: str, silent: set[str]) -> Path:
 
 
 def _reason(error: Exception) -> object:
-    """Return what went wrong; requests wraps it twice where no connection is made."""
+    """What went wrong; requests wraps it twice where no connection is made."""
     return getattr(error.args[0], "reason", error) if error.args else error
 
 
@@ -149,7 +149,7 @@ def _place(download: Download, path: Path) -> list[Path]:
 
 
 def _members(download: Download, path: Path) -> dict[str, bytes]:
-    """Return the contents of the missing files from an archive; nothing is unpacked on the way."""
+    """The contents of the missing files from an archive; nothing is unpacked on the way."""
     wanted = {file.places[0] for file in download.files if find(file) is None}
     members = {}
     try:

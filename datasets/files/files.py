@@ -18,7 +18,7 @@ class MissingDataError(DataError):
 
 
 def data_folder() -> Path:
-    """Return the folder of all data sets.
+    """The folder of all data sets.
 
     It is that in the environment variable LAPBENCH_DATA; without it, ``lapbench`` in the user's
     cache folder, which is $XDG_CACHE_HOME or ~/.cache.
@@ -30,7 +30,7 @@ def data_folder() -> Path:
 
 
 def expanded(path: str) -> Path:
-    """Return a path in which ~ is the user's home, or say that there is none."""
+    """A path in which ~ is the user's home, or say that there is none."""
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
@@ -40,18 +40,18 @@ def expanded(path: str) -> Path:
 
 
 def describe_variable() -> str:
-    """Return the name of the variable that sets the data folder, with its value."""
+    """The name of the variable that sets the data folder, with its value."""
     return f"LAPBENCH_DATA (now {os.environ.get('LAPBENCH_DATA') or 'not set'})"
 
 
 def find(file: File) -> Path | None:
-    """Return the first place where a file is, or None."""
+    """The first place where a file is, or None."""
     places = (data_folder() / place for place in file.places)
     return next((place for place in places if place.is_file()), None)
 
 
 def read(dataset: str, file: File) -> bytes:
-    """Return the content of a file, which is the published one, not gzipped.
+    """The content of a file, which is the published one, not gzipped.
 
     Args:
         dataset: its name, for messages.
@@ -81,7 +81,7 @@ def read(dataset: str, file: File) -> bytes:
 
 
 def refused(path: Path, why: str) -> DataError:
-    """Return the error that a file is not what it should be."""
+    """The error that a file is not what it should be."""
     return DataError(f"{path} {why}; put the original file there")
 
 

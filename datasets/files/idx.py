@@ -9,7 +9,7 @@ from lapbench.datasets.files.images import Bytes, Images
 def idx_files(
     name: str, folder: str, terms: str, mirrors: tuple[str, ...], hashes: dict[str, tuple[str, str]]
 ) -> DataFiles:
-    """Return the files of a data set that are in the idx format, each gzipped by itself.
+    """The files of a data set that are in the idx format, each gzipped by itself.
 
     Args:
         name: of the data set.
@@ -33,13 +33,13 @@ def idx_files(
 
 
 def read_idx_images(contents: list[bytes]) -> Images:
-    """Return grey images and their classes from the files of :func:`idx_files`."""
+    """Grey images and their classes from the files of :func:`idx_files`."""
     images, labels, test_images, test_labels = map(_array, contents)
     return Images(images[:, None], labels, test_images[:, None], test_labels)
 
 
 def _array(content: bytes) -> Bytes:
-    """Return the array of unsigned bytes in an idx file, whose hash is known to be right.
+    """The array of unsigned bytes in an idx file, whose hash is known to be right.
 
     The file is 0, 0, 8 (unsigned bytes), the number of dimensions, their sizes as 32-bit integers,
     most significant byte first, and the array in row-major order.

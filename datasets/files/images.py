@@ -72,10 +72,10 @@ class PublishedImages(Dataset):
 
     @abstractmethod
     def parse(self, contents: list[bytes]) -> Images:
-        """Return the images from the contents of the files, which are the published ones."""
+        """The images from the contents of the files, which are the published ones."""
 
     def load(self, rng: np.random.Generator) -> Task:
-        """Return the task, training and validation images being drawn by ``rng``.
+        """The task, training and validation images being drawn by ``rng``.
 
         Raises:
             DataError: if files are missing and cannot be downloaded, or not the published ones.
@@ -96,6 +96,6 @@ class PublishedImages(Dataset):
 
 
 def image_split(images: Bytes, labels: NDArray[np.integer[Any]]) -> Split:
-    """Return images (n, c, h, w) in bytes as a split of x in [0, 1]."""
+    """Images (n, c, h, w) in bytes as a split of x in [0, 1]."""
     x = torch.from_numpy(images.astype(np.float32, order="C")).div_(255)
     return Split(x, torch.from_numpy(labels.astype(np.int64)))

@@ -34,7 +34,7 @@ class Arrays(NamedTuple):
 def own_task(
     name: str, arrays: Arrays, validation: int, train_size: int | None, rng: np.random.Generator
 ) -> Task:
-    """Return the task of a user's arrays, as :class:`lapbench.datasets.npz.Npz` describes it.
+    """The task of a user's arrays, as :class:`lapbench.datasets.npz.Npz` describes it.
 
     Args:
         name: of the data set.
@@ -80,7 +80,7 @@ def own_task(
 
 
 def _inputs(arrays: Arrays, part: str) -> Array:
-    """Return images as (n, c, h, w), and vectors as they are."""
+    """Images as (n, c, h, w), and vectors as they are."""
     x: Array = getattr(arrays, part)
     floating = np.issubdtype(x.dtype, np.floating)
     usable = x.size if x.ndim and (floating or x.dtype == np.uint8) else 0
@@ -124,7 +124,7 @@ def _check_labels(arrays: Arrays, part: str) -> None:
 
 
 def _bounds(x_train: Array, x_test: Array) -> tuple[float, float] | None:
-    """Return the range of pixels; vectors have none, nor have images outside [0, 1]."""
+    """The range of pixels; vectors have none, nor have images outside [0, 1]."""
     if x_train.dtype == np.uint8:
         return 0.0, 1.0
     inside = all(x.min() >= 0 and x.max() <= 1 for x in (x_train, x_test))

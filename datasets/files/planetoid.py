@@ -45,7 +45,7 @@ PUBLISHED = {
 
 
 def citation_files(name: str) -> DataFiles:
-    """Return the data files of a graph, whose files torch_geometric downloads."""
+    """The data files of a graph, whose files torch_geometric downloads."""
     files = [File((f"{name}/raw/ind.{name.lower()}.{part}",), None) for part in _PARTS]
     return DataFiles(
         name.lower(), "Z. Yang, W. W. Cohen, R. Salakhutdinov; MIT", others=tuple(files)
@@ -76,7 +76,7 @@ class CitationGraph(Dataset):
     largest_component: bool = False
 
     def load(self, rng: np.random.Generator) -> Task:
-        """Return the task, V_out and validation nodes being drawn by ``rng``.
+        """The task, V_out and validation nodes being drawn by ``rng``.
 
         Raises:
             DataError: if files are missing or not those of the graph.
@@ -86,7 +86,7 @@ class CitationGraph(Dataset):
 
 
 def citation_task(name: str, largest_component: bool, rng: np.random.Generator) -> Task:
-    """Return the task of a graph with the published split, as ``cora`` describes it.
+    """The task of a graph with the published split, as ``cora`` describes it.
 
     Args:
         name: "Cora", "CiteSeer" or "PubMed".
@@ -117,7 +117,7 @@ def citation_task(name: str, largest_component: bool, rng: np.random.Generator) 
 
 
 def _read(name: str) -> tuple[Any, Tensor]:
-    """Return a graph as torch_geometric has it, and its edges, after a download if need be."""
+    """A graph as torch_geometric has it, and its edges, after a download if need be."""
     folder = data_folder() / name / "raw"
     files = [folder / f"ind.{name.lower()}.{part}" for part in _PARTS]
     missing = [file for file in files if not file.is_file()]
@@ -191,7 +191,7 @@ def _upstream_warnings_ignored() -> Iterator[None]:
 
 
 def _largest_component(edges: Tensor, num_nodes: int) -> Tensor:
-    """Return the nodes of the largest connected component (the first of several), ascending."""
+    """The nodes of the largest connected component (the first of several), ascending."""
     ones = np.ones(edges.shape[1])
     adjacency = coo_array((ones, tuple(edges.numpy())), shape=(num_nodes, num_nodes))
     _, component = connected_components(adjacency, directed=False)

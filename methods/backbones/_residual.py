@@ -57,12 +57,12 @@ class ResidualNetwork:
     combination: Combination = "sum"
 
     def outputs(self, stage: ResidualStage) -> int:
-        """Return the channels after a block of a stage."""
+        """The channels after a block of a stage."""
         return stage.width if self.block == "basic" else _EXPANSION * stage.width
 
 
 def three_stages(blocks: int, width: int) -> list[ResidualStage]:
-    """Return stages of as many blocks each, of one, two and four times a width."""
+    """Stages of as many blocks each, of one, two and four times a width."""
     return [
         ResidualStage(blocks, width, 1),
         ResidualStage(blocks, 2 * width, 2),
@@ -73,7 +73,7 @@ def three_stages(blocks: int, width: int) -> list[ResidualStage]:
 def imagenet_network(
     depth: int, activation: Literal["before", "after"], combination: Combination = "sum"
 ) -> ResidualNetwork:
-    """Return the network for ImageNet of depth 18, 34 or 50, in its form for small images.
+    """The network for ImageNet of depth 18, 34 or 50, in its form for small images.
 
     The first stage has the resolution of the image: there is no max-pooling, and the first
     convolution is 3×3 without stride.
@@ -91,7 +91,7 @@ def imagenet_network(
 
 
 def build_residual(network: ResidualNetwork, backbone: str, task: Task) -> Features:
-    """Return the network of a description for a task's images.
+    """The network of a description for a task's images.
 
     Args:
         network: its description.

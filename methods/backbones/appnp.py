@@ -50,7 +50,7 @@ class APPNP(Backbone):
     teleport: Annotated[float, Field(gt=0, le=1)] = 0.1
 
     def build(self, task: Task) -> nn.Module:
-        """Return the network for the task's nodes.
+        """The network for the task's nodes.
 
         Raises:
             ValueError: if the task is no node task.

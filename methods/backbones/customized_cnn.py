@@ -22,7 +22,7 @@ class CustomizedCNN(Backbone):
     """
 
     def build(self, task: Task) -> nn.Module:
-        """Return the network for the task's images (channels, height, width).
+        """The network for the task's images (channels, height, width).
 
         Raises:
             ValueError: if the inputs are no images, or images below 4×4 pixels.

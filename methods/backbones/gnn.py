@@ -39,7 +39,7 @@ class GNN(Backbone):
     layers: Annotated[int, Field(ge=2)] = 2
 
     def build(self, task: Task) -> nn.Module:
-        """Return the network for the task's nodes.
+        """The network for the task's nodes.
 
         Raises:
             ValueError: if the task is no node task.

@@ -15,5 +15,5 @@ class Identity(Backbone):
     """
 
     def build(self, task: Task) -> nn.Module:
-        """Return a module that flattens the task's inputs."""
+        """A module that flattens the task's inputs."""
         return Features(nn.Flatten(), feature_size=task.train.x[0].numel())

@@ -26,7 +26,7 @@ class MLP(Backbone):
     feature_size: Annotated[int, Field(ge=1)] = 64
 
     def build(self, task: Task) -> nn.Module:
-        """Return the network for the task's inputs, flattened."""
+        """The network for the task's inputs, flattened."""
         inputs = task.train.x[0].numel()
         return Features(
             Normalize(task.train.x),

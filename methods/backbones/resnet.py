@@ -45,7 +45,7 @@ class ResNet(Backbone):
     feature_size: Annotated[int, Field(ge=1)] | None = None
 
     def build(self, task: Task) -> nn.Module:
-        """Return the network for the task's images (channels, height, width).
+        """The network for the task's images (channels, height, width).
 
         Raises:
             ValueError: if the inputs are no images, or images below 8×8 pixels.

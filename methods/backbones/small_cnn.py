@@ -33,7 +33,7 @@ class SmallCNN(Backbone):
     feature_size: Annotated[int, Field(ge=1)] = 200
 
     def build(self, task: Task) -> nn.Module:
-        """Return the network for the task's images (channels, height, width).
+        """The network for the task's images (channels, height, width).
 
         Raises:
             ValueError: if the inputs are no images, or images below 4×4 pixels.

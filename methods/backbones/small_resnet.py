@@ -46,7 +46,7 @@ class SmallResNet(Backbone):
     combination: Combination = "sum"
 
     def build(self, task: Task) -> nn.Module:
-        """Return the network for the task's images (channels, height, width).
+        """The network for the task's images (channels, height, width).
 
         Raises:
             ValueError: if the inputs are no images, or images below 8×8 pixels.

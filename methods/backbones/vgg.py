@@ -35,7 +35,7 @@ class VGG(Backbone):
     depth: Literal[11, 13, 16, 19] = 16
 
     def build(self, task: Task) -> nn.Module:
-        """Return the network for the task's images (channels, height, width).
+        """The network for the task's images (channels, height, width).
 
         Raises:
             ValueError: if the inputs are no images, or images below 8×8 pixels.

@@ -43,7 +43,7 @@ class WideResNet(Backbone):
     factor: Annotated[int, Field(ge=1)] = 10
 
     def build(self, task: Task) -> nn.Module:
-        """Return the network for the task's images (channels, height, width).
+        """The network for the task's images (channels, height, width).
 
         Raises:
             ValueError: if the inputs are no images, or images below 8×8 pixels.

@@ -31,7 +31,7 @@ def observing_relus(model: nn.Module, observe: Observe) -> Iterator[None]:
 
 
 def count_relus(model: nn.Module) -> int:
-    """Return how many ReLU layers a model has."""
+    """How many ReLU layers a model has."""
     return len(_relus(model))
 
 

@@ -16,11 +16,11 @@ class Backbone(ABC):
 
     @abstractmethod
     def build(self, task: Task) -> nn.Module:
-        """Return a module from inputs (n, …) to features (n, d), with ``feature_size`` = d."""
+        """A module from inputs (n, …) to features (n, d), with ``feature_size`` = d."""
 
 
 def image_shape(backbone: str, task: Task, smallest: int) -> tuple[int, int, int]:
-    """Return channels, height and width of a task's images.
+    """Channels, height and width of a task's images.
 
     Args:
         backbone: its name, for the message.
@@ -60,7 +60,7 @@ class Normalize(nn.Module):
         self.register_buffer("deviation", torch.where(deviation > 0, deviation, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (x − mean) / deviation."""
+        """(x − mean) / deviation."""
         return (x - self.mean) / self.deviation
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def draw_per_class(y: Tensor, count: int | Literal["all"], rng: np.random.Generator) -> Tensor:
-    """Return ``count`` random rows of each known class, or all of them, in ascending order."""
+    """``count`` random rows of each known class, or all of them, in ascending order."""
     chosen = []
     for label in y[y >= 0].unique():
         rows = (y == label).nonzero()[:, 0]
@@ -18,7 +18,7 @@ def draw_per_class(y: Tensor, count: int | Literal["all"], rng: np.random.Genera
 
 
 def order_by_class(y: Tensor, rng: np.random.Generator) -> Tensor:
-    """Return all rows of known class, in random order within each class, classes one by one.
+    """All rows of known class, in random order within each class, classes one by one.
 
     Every i-th row of them holds each class in its proportion.
     """
@@ -28,7 +28,7 @@ def order_by_class(y: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def parts_with_all_classes(y: Tensor, size: int | Literal["all"]) -> list[slice]:
-    """Return slices that divide rows of :func:`order_by_class`, whose classes (n,) are ``y``.
+    """Slices that divide rows of :func:`order_by_class`, whose classes (n,) are ``y``.
 
     A part has at most ``size`` rows; more where a rare class would be missing from one of them.
     """
@@ -40,7 +40,7 @@ def parts_with_all_classes(y: Tensor, size: int | Literal["all"]) -> list[slice]
 
 
 def entropy_score(values: Tensor) -> Tensor:
-    """Return the uncertainty −Σ_c u_c log u_c of each row, (n, c) to (n,), in nats.
+    """The uncertainty −Σ_c u_c log u_c of each row, (n, c) to (n,), in nats.
 
     0 log 0 is 0, and a u that rounding made negative counts as 0. Rows of probabilities score from
     0 (one class) to log c (all alike). With τ > 0 the rows of u do not sum to 1, and a row of
@@ -53,7 +53,7 @@ def entropy_score(values: Tensor) -> Tensor:
 
 
 def l2_score(values: Tensor) -> Tensor:
-    """Return the uncertainty 1 − ‖u‖₂ of each row, (n, c) to (n,).
+    """The uncertainty 1 − ‖u‖₂ of each row, (n, c) to (n,).
 
     Rows of probabilities score from 0 (one class) to 1 − 1/√c (all alike), a row of zeros 1.
 
@@ -70,7 +70,7 @@ def select_per_class(
     neighbors: Tensor | None = None,
     ties: Tensor | None = None,
 ) -> Tensor:
-    """Return the ``count`` rows of highest score of each known class, in ascending order.
+    """The ``count`` rows of highest score of each known class, in ascending order.
 
     Of equal scores the one earlier in ``ties`` comes first, else the lower row; a class with fewer
     rows gives all of them. The paper takes the highest scores of all samples together; by class,
@@ -112,7 +112,7 @@ def select_per_class(
 
 
 def _edges(y: Tensor, neighbors: Tensor) -> Tensor:
-    """Return the pairs (2, e) of adjacent rows with known classes, each in both directions."""
+    """The pairs (2, e) of adjacent rows with known classes, each in both directions."""
     nodes, k = neighbors.shape
     source = torch.arange(nodes, device=neighbors.device).repeat_interleave(k)
     one_way = torch.stack([source, neighbors.flatten()])
@@ -121,7 +121,7 @@ def _edges(y: Tensor, neighbors: Tensor) -> Tensor:
 
 
 def _local_maxima(score: Tensor, edges: Tensor) -> Tensor:
-    """Return which rows (n,) are local maxima, of two adjacent ones the lower row alone."""
+    """Which rows (n,) are local maxima, of two adjacent ones the lower row alone."""
     row, neighbor = edges
     highest = torch.full_like(score, -torch.inf)
     highest.scatter_reduce_(0, row, score[neighbor], "amax")

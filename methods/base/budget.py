@@ -47,11 +47,11 @@ class Steps:
         _check_order(self.steps)
 
     def factor(self, epoch: int) -> float:
-        """Return the factor of an epoch, counted from 0."""
+        """The factor of an epoch, counted from 0."""
         return next((factor for start, factor in reversed(self.steps) if start <= epoch), 1.0)
 
     def stretched(self, share: float) -> "Steps":
-        """Return the schedule of a share of the epochs."""
+        """The schedule of a share of the epochs."""
         return Steps(_stretched(self.steps, share))
 
     def __str__(self) -> str:
@@ -74,12 +74,12 @@ class Linear:
         _check_order(self.linear)
 
     def factor(self, epoch: int) -> float:
-        """Return the factor of an epoch, counted from 0."""
+        """The factor of an epoch, counted from 0."""
         epochs, factors = zip(*self.linear, strict=True)
         return float(np.interp(epoch + 0.5, epochs, factors))
 
     def stretched(self, share: float) -> "Linear":
-        """Return the schedule of a share of the epochs."""
+        """The schedule of a share of the epochs."""
         return Linear(_stretched(self.linear, share))
 
     def __str__(self) -> str:
@@ -125,14 +125,14 @@ class Budget:
     augmentation: Literal["none", "crop-flip", "strong"] = "none"
 
     def rate_factor(self, epoch: int) -> float:
-        """Return what multiplies the learning rate in an epoch, counted from 0."""
+        """What multiplies the learning rate in an epoch, counted from 0."""
         if isinstance(self.schedule, str):
             cosine = self.schedule == "cosine"
             return (1 + cos(pi * epoch / self.epochs)) / 2 if cosine else 1.0
         return self.schedule.factor(epoch)
 
     def scaled(self, share: float, whole_data: bool = False) -> Self:
-        """Return the budget with a share of the epochs and of the samples of a batch.
+        """The budget with a share of the epochs and of the samples of a batch.
 
         Batches stay as they are where the data stay whole. Else an epoch on a share of the data has
         as many steps as before, without which little would be learned. The learning rate shrinks

@@ -42,7 +42,7 @@ class TrainsInPhases(ABC):
 
     @abstractmethod
     def phases(self, budget: Budget) -> list[Phase]:
-        """Return the phases of training, whose epochs add up to those of the budget.
+        """The phases of training, whose epochs add up to those of the budget.
 
         None at all leaves the model as it is, whatever the budget.
         """
@@ -67,7 +67,7 @@ class HasCheckpointState(ABC):
 
     @abstractmethod
     def checkpoint_state(self) -> dict[str, Any]:
-        """Return it for a checkpoint: tensors, numbers, texts, None, and tables of them."""
+        """It for a checkpoint: tensors, numbers, texts, None, and tables of them."""
 
     @abstractmethod
     def resume(self, state: dict[str, Any]) -> None:
@@ -79,14 +79,14 @@ class HasBaseSet(ABC):
 
     @abstractmethod
     def with_cached_base_set(self) -> Model:
-        """Return the trained model with what prediction needs of its base set computed once.
+        """The trained model with what prediction needs of its base set computed once.
 
         For attacks, which predict often: parameters and mode must not change while it is used.
         """
 
     @abstractmethod
     def with_resampled_base_set(self, task: Task, rng: np.random.Generator) -> Model:
-        """Return the trained model with another base set."""
+        """The trained model with another base set."""
 
 
 class HasExactGradient(ABC):
@@ -94,7 +94,7 @@ class HasExactGradient(ABC):
 
     @abstractmethod
     def exact(self, x: Tensor) -> Tensor:
-        """Return log-probabilities (n, c) with their exact gradient."""
+        """Log-probabilities (n, c) with their exact gradient."""
 
 
 class UsesEdges:
@@ -130,26 +130,26 @@ class HasLayers(ABC):
 
     @abstractmethod
     def layers(self) -> list[nn.Module]:
-        """Return the modules that lead from inputs to outputs, in their order."""
+        """The modules that lead from inputs to outputs, in their order."""
 
 
 class HasNumbers:
     """A model with numbers, arrays or timed stages of its own."""
 
     def track(self, task: Task) -> dict[str, float]:  # noqa: ARG002
-        """Return numbers after an epoch, to be stored as curves."""
+        """Numbers after an epoch, to be stored as curves."""
         return {}
 
     def measure(self, split: Split, batch_size: int) -> dict[str, float]:  # noqa: ARG002
-        """Return metrics of the trained model, beside those of all."""
+        """Metrics of the trained model, beside those of all."""
         return {}
 
     def arrays(self) -> dict[str, Tensor]:
-        """Return arrays after an epoch, stored where figures ask for it."""
+        """Arrays after an epoch, stored where figures ask for it."""
         return {}
 
     def stages(self, task: Task) -> dict[str, Stage]:  # noqa: ARG002
-        """Return the steps of one forward and backward pass on ``task.train``, to be timed.
+        """The steps of one forward and backward pass on ``task.train``, to be timed.
 
         They run in their order, each on what the ones before it left, and may return numbers
         (iterations, say).
@@ -199,7 +199,7 @@ def refuse_undeclared(model: Model) -> None:
 
 
 def phases_of(model: Model, budget: Budget) -> list[Phase]:
-    """Return the phases of training that have epochs; by default one, of all parameters.
+    """The phases of training that have epochs; by default one, of all parameters.
 
     Raises:
         ValueError: if their epochs are not those of the budget.
@@ -235,10 +235,10 @@ def finish(model: Model, task: Task, rng: np.random.Generator) -> None:
 
 
 def with_cached_base_set(model: Model) -> Model:
-    """Return a trained model for many predictions; itself where it has no base set."""
+    """A trained model for many predictions; itself where it has no base set."""
     return model.with_cached_base_set() if isinstance(model, HasBaseSet) else model
 
 
 def numbers_of(model: Model) -> HasNumbers:
-    """Return what knows a model's own numbers: the model, or something that has none."""
+    """What knows a model's own numbers: the model, or something that has none."""
     return model if isinstance(model, HasNumbers) else HasNumbers()

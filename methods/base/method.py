@@ -27,15 +27,15 @@ class Head(ABC):
     """Raised by hand when the same hyper-parameters give other results."""
 
     def scaled(self, share: float) -> Self:  # noqa: ARG002
-        """Return the head for a share of the training samples; counts of them shrink with them."""
+        """The head for a share of the training samples; counts of them shrink with them."""
         return self
 
     @abstractmethod
     def build(self, backbone: nn.Module, task: Task) -> Model:
-        """Return an untrained model on ``backbone``, whose ``feature_size`` is d."""
+        """An untrained model on ``backbone``, whose ``feature_size`` is d."""
 
     def skip(self, task: Task) -> str | None:  # noqa: ARG002
-        """Return why the method does not apply to the task, or None if it does."""
+        """Why the method does not apply to the task, or None if it does."""
         return None
 
 
@@ -49,14 +49,14 @@ class Term:
     """Raised by hand when the same hyper-parameters give other results."""
 
     def skip(self, model: Model) -> str | None:  # noqa: ARG002
-        """Return why the term does not apply to the model, or None if it does."""
+        """Why the term does not apply to the model, or None if it does."""
         return None
 
     def prepare(self, model: Model) -> None:
         """Change a model that was just built; called once."""
 
     def penalty(self, model: Model, x: Tensor, y: Tensor, share_of_epochs: float) -> Tensor:  # noqa: ARG002
-        """Return the scalar to be added to the loss of a mini-batch; y = −1 is unknown.
+        """The scalar to be added to the loss of a mini-batch; y = −1 is unknown.
 
         ``share_of_epochs`` in [0, 1) are those that are done, of all epochs.
         """

@@ -26,11 +26,11 @@ class Model(nn.Module, ABC):
         self.mixed_precision = False
 
     def features(self, x: Tensor) -> Tensor:
-        """Return the features (n, d) of inputs (n, …) that the classifier gets."""
+        """The features (n, d) of inputs (n, …) that the classifier gets."""
         return self.extract(x)
 
     def extract(self, x: Tensor) -> Tensor:
-        """Return what the backbone makes of x; graphs and losses have it in float32.
+        """What the backbone makes of x; graphs and losses have it in float32.
 
         With ``mixed_precision`` the backbone computes in bfloat16 where autocast does.
         """
@@ -43,12 +43,12 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def outputs(self, features: Tensor) -> Tensor:
-        """Return logits, scores or graph values (n, c) of features (n, d): what terms compare."""
+        """Logits, scores or graph values (n, c) of features (n, d): what terms compare."""
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
-        """Return log-probabilities (n, c), differentiable in x: what is evaluated."""
+        """Log-probabilities (n, c), differentiable in x: what is evaluated."""
 
     @abstractmethod
     def loss(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the scalar training loss of a mini-batch, ignoring samples with y = −1."""
+        """The scalar training loss of a mini-batch, ignoring samples with y = −1."""

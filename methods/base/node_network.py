@@ -12,7 +12,7 @@ class InputLayer(nn.Linear):
     """A linear layer, whose input may be a ``ConstantMatrix`` too."""
 
     def forward(self, x: Tensor | ConstantMatrix) -> Tensor:
-        """Return X Wᵀ + 1 bᵀ."""
+        """The X Wᵀ + 1 bᵀ."""
         if not isinstance(x, ConstantMatrix):
             return super().forward(x)
         product = x @ self.weight.T.contiguous()
@@ -64,7 +64,7 @@ class NodeNetwork(nn.Module, UsesEdges):
     def messages(
         self, x: Tensor | ConstantMatrix, edge_index: Tensor | None, edge_weight: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """Return edges (2, 2bE) from sender to receiver, and their weights (2bE,) or None.
+        """Edges (2, 2bE) from sender to receiver, and their weights (2bE,) or None.
 
         Arguments are those of ``forward``.
         """

@@ -35,5 +35,5 @@ def alternating_budgets(
 
 
 def _divide(total: int, parts: int) -> list[int]:
-    """Return whole numbers that add up to a total and differ by 1 at most, larger ones first."""
+    """Whole numbers that add up to a total and differ by 1 at most, larger ones first."""
     return [(total + parts - 1 - i) // parts for i in range(parts)]

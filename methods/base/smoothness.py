@@ -23,7 +23,7 @@ def smoothness_by_depth(
     k: Neighbors = "all",
     reference_batch_size: int = 100,
 ) -> Tensor:
-    """Return σ_ℓ · (b₀/b)^{m+1} at every ReLU layer in its order, shape (layers,).
+    """σ_ℓ · (b₀/b)^{m+1} at every ReLU layer in its order, shape (layers,).
 
     Inputs x (b', …) have classes y (b',), of which b are known (not −1).
 
@@ -39,7 +39,7 @@ def smoothness_by_depth(
 
 
 def smoothness(features: Tensor, labels: Tensor, power: Power, k: Neighbors = "all") -> Tensor:
-    """Return σ = tr(SᵀL^m S) of classes on the cosine graph of features, a scalar.
+    """The σ = tr(SᵀL^m S) of classes on the cosine graph of features, a scalar.
 
     L does not see the diagonal, so that of the full graph needs no matrix: with rows n_i of length
     1, LS = deg·S − N(NᵀS) and deg = N(Nᵀ1).

@@ -34,7 +34,7 @@ class StagedPass:
         self.unlabeled_y = y.index_fill(0, self.labeled, -1)
 
     def stages(self, layer: GraphLearningLayer, loss: Loss) -> dict[str, Stage]:
-        """Return the stages by name, in their order; ``features.grad`` is what they end with."""
+        """The stages by name, in their order; ``features.grad`` is what they end with."""
         self.layer, self.loss = layer, loss
         return {
             "neighbours": self.find_neighbors,

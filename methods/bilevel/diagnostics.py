@@ -21,7 +21,7 @@ _LARGEST = 5_000
 def compare_with_implicit(
     find: Callable[[Callable[[], None]], Tensor], exact: Callable[[], Tensor] | None, kind: str
 ) -> dict[str, float]:
-    """Return the memory of a hypergradient, and how it differs from the implicit one.
+    """The memory of a hypergradient, and how it differs from the implicit one.
 
     ``hypergradient_megabytes`` are the tensors saved for the backward pass. Relative error and
     cosine are those of the whole vector, where there is an implicit one that is not 0: for eq. 1.
@@ -67,7 +67,7 @@ def scarcity(
     strength: float | None,
     reach: int,
 ) -> dict[str, Tensor]:
-    """Return the last hypergradient of every edge, with its distance from the labels.
+    """The last hypergradient of every edge, with its distance from the labels.
 
     Arrays: ``hypergradient`` (E,); ``distance`` (E,), infinite where there is none; ``largest``
     (E,), whether the edge is in the largest component; ``reach`` (1,), of the network, or 0; and
@@ -115,7 +115,7 @@ def scarcity(
 def _theorem(
     weights: Tensor, edges: Tensor, inner: Tensor, q: int, strength: float, largest: Tensor
 ) -> tuple[float, float, float]:
-    """Return the extreme eigenvalues of B on a component, and the bound at distance 0.
+    """The extreme eigenvalues of B on a component, and the bound at distance 0.
 
     B = S_in/|V_tr| + λL/|E|, counted on the whole graph, and the bound, without the factor that the
     paper leaves open, is

@@ -54,7 +54,7 @@ class Bilevel(BilevelOptions, Head):
     )
 
     def skip(self, task: Task) -> str | None:
-        """Return a reason where an option needs a graph that the task does not have."""
+        """A reason where an option needs a graph that the task does not have."""
         if task.nodes_only:
             return None
         needs = {
@@ -66,7 +66,7 @@ class Bilevel(BilevelOptions, Head):
         return f"bilevel: {asked} needs a node task; {task.name} has no graph" if asked else None
 
     def build(self, backbone: nn.Module, task: Task) -> Model:
-        """Return the model for a node task, or for one of vectors and images.
+        """The model for a node task, or for one of vectors and images.
 
         Raises:
             ValueError: as the class says, or if a network is to be trained that has no graph.

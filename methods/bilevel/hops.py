@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def hops(edge_index: Tensor, num_nodes: int, sources: Tensor) -> Tensor:
-    """Return for each node (n,) the least number of edges to one of the sources.
+    """For each node (n,) the least number of edges to one of the sources.
 
     It is float, and infinite where no path leads there.
 

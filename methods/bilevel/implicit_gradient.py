@@ -20,7 +20,7 @@ _HALVINGS = 40
 def minimize(
     problem: LaplacianProblem, weights: Tensor, start: Tensor, tolerance: float = 1e-8
 ) -> Tensor:
-    r"""Return the minimiser Y* (n, c), with the implicit gradient in the weights.
+    r"""The minimiser Y* (n, c), with the implicit gradient in the weights.
 
     .. math:: \nabla_w J = -\Big(\frac{\partial \nabla F}{\partial w}\Big)^\top V,
         \qquad \nabla^2 F(Y^*) V = \nabla_{Y^*} J,

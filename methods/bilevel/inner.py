@@ -22,7 +22,7 @@ class Scores(nn.Module):
         self.values = nn.Parameter(start.clone())
 
     def forward(self, problem: LaplacianProblem, weights: Tensor) -> Tensor:
-        """Return the energy of the scores."""
+        """The energy of the scores."""
         return problem.energy(self.values, weights)
 
 
@@ -33,7 +33,7 @@ def solve_laplacian(
     start: Tensor,
     observe: Callable[[Tensor], None] = lambda _: None,
 ) -> Tensor:
-    """Return the scores (n, c) that solve eq. 1, differentiable in weights (E,) or (2, E).
+    """The scores (n, c) that solve eq. 1, differentiable in weights (E,) or (2, E).
 
     Args:
         head: says how.
@@ -74,7 +74,7 @@ def solve_network(
     weights: Tensor,
     observe: Callable[[Any], None],
 ) -> Any:
-    """Return a network that solves eq. 2, its parameters differentiable in weights.
+    """A network that solves eq. 2, its parameters differentiable in weights.
 
     Args:
         head: says how.

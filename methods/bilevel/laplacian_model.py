@@ -79,7 +79,7 @@ class LaplacianModel(NodeModel):
 
     @torch.no_grad()
     def _solve_anew(self) -> Tensor:
-        """Return the scores (n, c) that solve the inner problem on the present edges."""
+        """The scores (n, c) that solve the inner problem on the present edges."""
         problem = replace(self.problem, pattern=EdgePattern(self.edge_index, len(self.x)))
         head = self.head.stopped(int(self.steps))
         return solve_laplacian(head, problem, self.edge_weights(self.x), self.start)

@@ -58,7 +58,7 @@ class LaplacianProblem:
         return torch.isin(self.components, self.components[self.labeled])
 
     def without_constants(self, values: Tensor) -> Tensor:
-        """Return values (n, c) less their mean in each component: without a ridge F ignores it."""
+        """Values (n, c) less their mean in each component: without a ridge F ignores it."""
         totals = values.new_zeros(len(values)).index_add_(0, self.components, values.sum(dim=1))
         sizes = self.components.bincount(minlength=len(values)) * values.shape[1]
         return values - (totals / sizes.clamp_min(1))[self.components, None]
@@ -80,7 +80,7 @@ class LaplacianProblem:
         return 2 * self.strength / max(self.pattern.edge_index.shape[1], 1)
 
     def energy(self, values: Tensor, weights: Tensor) -> Tensor:
-        """Return F(Y), a scalar, differentiable any number of times in Y (n, c) and w (E,)."""
+        """F(Y), a scalar, differentiable any number of times in Y (n, c) and w (E,)."""
         i, j = self.pattern.edge_index
         fit = functional.cross_entropy(values.index_select(0, self.labeled), self.labels)
         squares = (values.index_select(0, i) - values.index_select(0, j)).square().sum(dim=1)
@@ -88,13 +88,13 @@ class LaplacianProblem:
         return fit + smooth + self.ridge / 2 * values.square().sum()  # Bilevel eq. 1
 
     def gradient(self, values: Tensor, weights: Tensor) -> Tensor:
-        """Return ∇F(Y) (n, c)."""
+        """∇F(Y) (n, c)."""
         labels = functional.one_hot(self.labels, self.num_classes)
         error = values.index_select(0, self.labeled).softmax(dim=1) - labels
         return self._quadratic(values, weights).index_add(0, self.labeled, error / len(labels))
 
     def hessian_product(self, values: Tensor, weights: Tensor) -> Callable[[Tensor], Tensor]:
-        """Return what multiplies a direction V (n, c) with ∇²F(Y)."""
+        """What multiplies a direction V (n, c) with ∇²F(Y)."""
         probabilities = values.index_select(0, self.labeled).softmax(dim=1)
         share = probabilities / len(self.labels)
         matrix = self.pattern.matrix(-self.smoothing * weights)
@@ -109,7 +109,7 @@ class LaplacianProblem:
         return product
 
     def lipschitz_constant(self, weights: Tensor) -> float:
-        """Return an upper bound of the eigenvalues of ∇²F.
+        """An upper bound of the eigenvalues of ∇²F.
 
         That of the cross-entropy is at most 1/(2|V_tr|); that of L at most the largest sum of the
         degrees of two neighbours.
@@ -120,7 +120,7 @@ class LaplacianProblem:
         return 1 / (2 * len(self.labeled)) + self.smoothing * largest + self.ridge
 
     def degrees(self, weights: Tensor) -> Tensor:
-        """Return Σ_j A_ij (n,)."""
+        """Σ_j A_ij (n,)."""
         degrees = weights.new_zeros(self.pattern.num_nodes)
         for end in self.pattern.edge_index:
             degrees = degrees.index_add(0, end, weights)
@@ -131,7 +131,7 @@ class LaplacianProblem:
         return self.smoothing * product + self.ridge * values
 
     def diagonal(self, values: Tensor, weights: Tensor) -> Tensor:
-        """Return the diagonal (n, c) of ∇²F(Y), 1 where a node has none."""
+        """The diagonal (n, c) of ∇²F(Y), 1 where a node has none."""
         probabilities = values.index_select(0, self.labeled).softmax(dim=1)
         own = self.smoothing * self.degrees(weights) + self.ridge
         fit = probabilities * (1 - probabilities) / len(self.labels)

@@ -16,7 +16,7 @@ class Observed(nn.Module):
     """The observed graph: all edges have the weight 1."""
 
     def forward(self, features: Tensor, edge_index: Tensor) -> Tensor:
-        """Return 1 for every edge (E,)."""
+        """The 1 for every edge (E,)."""
         return features.new_ones(edge_index.shape[1])
 
 
@@ -31,11 +31,11 @@ class Refined(nn.Module):
         self.theta = nn.Parameter(torch.rand((2, num_edges) if directed else num_edges))
 
     def forward(self, features: Tensor, edge_index: Tensor) -> Tensor:  # noqa: ARG002
-        """Return σ(θ)."""
+        """σ(θ)."""
         return self.theta.sigmoid()
 
     def of_edges(self, own: Tensor, edges: Tensor, num_nodes: int) -> nn.Parameter:
-        """Return θ of those of its own edges (2, E) that are among others (2, E')."""
+        """The θ of those of its own edges (2, E) that are among others (2, E')."""
         kept = torch.isin(own[0] * num_nodes + own[1], edges[0] * num_nodes + edges[1])
         return nn.Parameter(self.theta.detach()[..., kept], requires_grad=False)
 
@@ -56,7 +56,7 @@ class GraphToGraph(nn.Module):
         self.last = nn.Linear(_HIDDEN, 1)
 
     def forward(self, features: Tensor, edge_index: Tensor) -> Tensor:
-        """Return α((X_i − X_j)²) (E,) in (0, 1)."""
+        """α((X_i − X_j)²) (E,) in (0, 1)."""
         i, j = edge_index
         squares = (features.index_select(0, i) - features.index_select(0, j)).square()
         # Not nn.ReLU: terms observe the ReLU layers of the backbone alone.
@@ -65,14 +65,14 @@ class GraphToGraph(nn.Module):
 
 
 def make_graph(kind: GraphKind, num_edges: int, feature_size: int, directed: bool) -> nn.Module:
-    """Return the module that gives the edge weights."""
+    """The module that gives the edge weights."""
     if kind == "observed":
         return Observed()
     return GraphToGraph(feature_size) if kind == "g2g" else Refined(num_edges, directed)
 
 
 def within_hops(edge_index: Tensor, num_nodes: int, power: int) -> Tensor:
-    """Return the edges (2, E') between all nodes that at most ``power`` edges part, i < j."""
+    """The edges (2, E') between all nodes that at most ``power`` edges part, i < j."""
     if power == 1:
         return edge_index
     i, j = edge_index.cpu().numpy()
@@ -90,7 +90,7 @@ def within_hops(edge_index: Tensor, num_nodes: int, power: int) -> Tensor:
 
 
 def degree_penalty(weights: Tensor, edge_index: Tensor, num_nodes: int) -> Tensor:
-    """Return −mean log Σ_j A_ij over the nodes that have an edge, a scalar.
+    """−mean log Σ_j A_ij over the nodes that have an edge, a scalar.
 
     It is another source of hypergradients than the labels, on every edge. The paper prints the sum
     over the nodes; the authors' code and its γ = 1 are for the mean.
@@ -106,5 +106,5 @@ def degree_penalty(weights: Tensor, edge_index: Tensor, num_nodes: int) -> Tenso
 
 
 def undirected_weights(weights: Tensor) -> Tensor:
-    """Return one weight an edge (E,): the mean of both directions where they differ."""
+    """One weight an edge (E,): the mean of both directions where they differ."""
     return weights.mean(dim=0) if weights.ndim == 2 else weights

@@ -32,7 +32,7 @@ class NetworkModel(NodeModel):
         self._around = self._neighborhoods(self.x, self.outer)
 
     def _neighborhoods(self, x: Tensor, rows: Tensor) -> list[Neighborhood]:
-        """Return what the scores on V_tr, at rows and in validation depend on."""
+        """What the scores on V_tr, at rows and in validation depend on."""
         reach: Any = self.network.backbone.reach
         wanted = (self.inner, rows, self.selection.rows)
         return [neighborhood(nodes, x, self.edge_index, reach) for nodes in wanted]

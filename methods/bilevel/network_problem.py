@@ -24,7 +24,7 @@ class GraphNetwork(nn.Module):
     def forward(
         self, x: Tensor | ConstantMatrix, edge_index: Tensor, edge_weight: Tensor
     ) -> Tensor:
-        """Return scores (n, c)."""
+        """Scores (n, c)."""
         scores: Tensor = self.linear(self.backbone(x, edge_index, edge_weight))
         return scores
 
@@ -52,14 +52,14 @@ class Neighborhood:
     x: Tensor | ConstantMatrix
 
     def scores(self, network: Any, weights: Tensor) -> Tensor:
-        """Return the scores of the wanted nodes under weights (E,) or (2, E) of all edges."""
+        """The scores of the wanted nodes under weights (E,) or (2, E) of all edges."""
         there = weights.index_select(-1, self.edges)
         scores: Tensor = network(self.x, self.edge_index, there)
         return scores.index_select(0, self.positions)
 
 
 def neighborhood(wanted: Tensor, x: Tensor, edge_index: Tensor, reach: int | None) -> Neighborhood:
-    """Return what the scores at ``wanted`` nodes depend on; without a reach, the whole graph."""
+    """What the scores at ``wanted`` nodes depend on; without a reach, the whole graph."""
     i, j = edge_index
     distance = hops(edge_index, len(x), wanted)
     if reach is None:
@@ -89,6 +89,6 @@ class NetworkProblem:
             raise ValueError("V_tr: received no node; must be one labelled inner node or more")
 
     def energy(self, network: Any, weights: Tensor) -> Tensor:
-        """Return the mean cross-entropy on V_tr under edge weights."""
+        """The mean cross-entropy on V_tr under edge weights."""
         # Bilevel eq. 2
         return functional.cross_entropy(self.around.scores(network, weights), self.labels)

@@ -77,7 +77,7 @@ class NodeModel(Model, TrainsInPhases, HoldsOut, HasCheckpointState, HasNumbers,
         """Forget the solution where the next solve would begin with it."""
 
     def edge_weights(self, x: Tensor) -> Tensor:
-        """Return the weights that the graph gives the edges at inputs x (n, d)."""
+        """The weights that the graph gives the edges at inputs x (n, d)."""
         weights: Tensor = self.graph(x, self.edge_index)
         return weights
 
@@ -132,7 +132,7 @@ class NodeModel(Model, TrainsInPhases, HoldsOut, HasCheckpointState, HasNumbers,
 
     @torch.no_grad()
     def measure(self, split: Split, batch_size: int) -> dict[str, float]:  # noqa: ARG002
-        """Return the accuracy without selection, and the error of the hypergradient."""
+        """The accuracy without selection, and the error of the hypergradient."""
         selected, numbers = copy.deepcopy(self.state_dict()), {}
         if self._last:
             self.restore(self._last)
@@ -181,7 +181,7 @@ class NodeModel(Model, TrainsInPhases, HoldsOut, HasCheckpointState, HasNumbers,
     def hypergradient(
         self, head: BilevelOptions, before_backward: Callable[[], None] = lambda: None
     ) -> Tensor:
-        """Return the gradient (E,) or (2, E) of the loss on V_out in the present edge weights.
+        """The gradient (E,) or (2, E) of the loss on V_out in the present edge weights.
 
         Args:
             head: how the gradient is obtained; the model's solution is replaced.
@@ -199,7 +199,7 @@ class NodeModel(Model, TrainsInPhases, HoldsOut, HasCheckpointState, HasNumbers,
         return gradient.double()
 
     def hypergradient_numbers(self) -> dict[str, float]:
-        """Return memory, error and cosine of the hypergradient; none without nodes V_out."""
+        """Memory, error and cosine of the hypergradient; none without nodes V_out."""
         if not len(self.outer):
             return {}
         head = self.head
@@ -228,7 +228,7 @@ class NodeModel(Model, TrainsInPhases, HoldsOut, HasCheckpointState, HasNumbers,
 
 
 def _divide(head: BilevelOptions, task: Task) -> tuple[Tensor, Tensor]:
-    """Return the nodes V_tr and V_out; without a learned graph, V_tr has all."""
+    """The nodes V_tr and V_out; without a learned graph, V_tr has all."""
     y = task.train.y
     known = (y >= 0).nonzero()[:, 0]
     if head.graph == "observed":

@@ -96,7 +96,7 @@ class BilevelOptions:
         return self
 
     def _unused(self) -> str | None:
-        """Return the complaint about a given option that has no effect beside the others."""
+        """The complaint about a given option that has no effect beside the others."""
         defaults = {field.name: field.default for field in fields(self)}
         of_steps = ["inner_optimizer", "inner_learning_rate", "inner_steps", "inner_start"]
         without_effect = {
@@ -119,7 +119,7 @@ class BilevelOptions:
         return None
 
     def implicit(self) -> Self:
-        """Return the same with the implicit hypergradient."""
+        """The same with the implicit hypergradient."""
         steps: dict[str, Any] = {
             field.name: field.default
             for field in fields(self)
@@ -128,7 +128,7 @@ class BilevelOptions:
         return replace(self, **steps, hypergradient="implicit", precision="float64", truncation=50)
 
     def stopped(self, steps: int) -> Self:
-        """Return the same with as many inner steps, where there are steps."""
+        """The same with as many inner steps, where there are steps."""
         if self.hypergradient == "implicit" or not steps:
             return self
         if self.hypergradient == "unrolled":

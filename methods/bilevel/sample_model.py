@@ -41,7 +41,7 @@ class SampleModel(Model, HoldsOut, HasBaseSet):
         return self._solve(torch.cat([inner, features]))[0]
 
     def _solve(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        """Return scores of the batch (n, c) and the penalty; nodes are V_tr and the batch."""
+        """Scores of the batch (n, c) and the penalty; nodes are V_tr and the batch."""
         pattern = knn_graph(nodes.detach(), self.head.k).pattern
         weights = self.graph(nodes, pattern.edge_index)
         problem = LaplacianProblem(

@@ -16,7 +16,7 @@ Loss = Callable[[Any], Tensor]
 def make_inner_optimizer(
     module: nn.Module, kind: InnerOptimizer, learning_rate: float
 ) -> torch.optim.Optimizer:
-    """Return the optimiser of an inner problem; heavy ball has the momentum 0.97."""
+    """The optimiser of an inner problem; heavy ball has the momentum 0.97."""
     if kind == "adam":
         return torch.optim.Adam(module.parameters(), lr=learning_rate)
     momentum = MOMENTUM if kind == "heavy-ball" else 0.0

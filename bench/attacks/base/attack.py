@@ -103,11 +103,11 @@ class Attack(ABC):
     """Raised by hand when the same budget gives other results."""
 
     def needs(self) -> list[str]:
-        """Return the names of methods, or keys of records, whose models it uses."""
+        """The names of methods, or keys of records, whose models it uses."""
         return []
 
     def skip(self, target: Target) -> str | None:  # noqa: ARG002
-        """Return why the attack does not apply to the model, or None if it does."""
+        """Why the attack does not apply to the model, or None if it does."""
         return None
 
     @abstractmethod
@@ -149,7 +149,7 @@ class GradientAttack(BallAttack):
     gradient: Gradient = "own"
 
     def skip(self, target: Target) -> str | None:
-        """Return that there is no exact gradient beside its own, or no base set to average over."""
+        """Skip where there is no exact gradient beside its own, or no base set to average over."""
         if self.base_sets > 1 and not target.has_base_set:
             return "it has no base set that is drawn"
         if self.gradient == "exact" and target.gradient_kind != "surrogate":

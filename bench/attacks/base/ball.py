@@ -33,7 +33,7 @@ class Ball:
             raise ValueError(f"norm: received {self.norm!r}; must be 'linf' or 'l2'")
 
     def project(self, x: Tensor) -> Tensor:
-        """Return inputs (n, …) moved into the ball, then into the bounds.
+        """Inputs (n, …) moved into the ball, then into the bounds.
 
         As the centre is within the bounds, the second does not leave the ball.
         """
@@ -47,7 +47,7 @@ class Ball:
         return inside if self.bounds is None else inside.clamp(*self.bounds)
 
     def random(self) -> Tensor:
-        """Return a random input of the ball for each sample, by torch's generator.
+        """A random input of the ball for each sample, by torch's generator.
 
         Uniform in ℓ∞ before the bounds; in ℓ2 of uniform direction and uniform volume.
         """
@@ -61,7 +61,7 @@ class Ball:
         return self.project(self.x + moved * self.scale)
 
     def step(self, gradient: Tensor, size: float) -> Tensor:
-        """Return the steepest ascent (n, …) of length ``size``; 0 where the gradient is.
+        """The steepest ascent (n, …) of length ``size``; 0 where the gradient is.
 
         size · sign(g) in ℓ∞ and size · g/‖g‖ in ℓ2, in units of the scale.
         """
@@ -76,7 +76,7 @@ class Ball:
 
 
 def deviation(x: Tensor) -> Tensor:
-    """Return the standard deviation (1, …) of inputs (n, …): ε in normalised units is ε times it.
+    """The standard deviation (1, …) of inputs (n, …): ε in normalised units is ε times it.
 
     Per channel for images and per coordinate for vectors, as backbones normalise; 1 where it is 0.
     """

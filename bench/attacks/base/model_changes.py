@@ -13,7 +13,7 @@ from lapbench.methods.base.model import Model
 
 @torch.no_grad()
 def predict_changed(target: Target, x: Tensor) -> Tensor:
-    """Return log-probabilities (n, c) by the model as it now is, nothing computed in advance.
+    """Log-probabilities (n, c) by the model as it now is, nothing computed in advance.
 
     Base sets pass through the same faults as the batch.
     """
@@ -23,7 +23,7 @@ def predict_changed(target: Target, x: Tensor) -> Tensor:
 
 
 def using_edges(model: Model) -> list[UsesEdges]:
-    """Return what of a model depends on the edges of a node task: itself, or modules in it."""
+    """What of a model depends on the edges of a node task: itself, or modules in it."""
     if isinstance(model, UsesEdges):
         return [model]
     return [module for module in model.modules() if isinstance(module, UsesEdges)]

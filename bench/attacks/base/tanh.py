@@ -19,7 +19,7 @@ class TanhBox:
 
     @classmethod
     def of(cls, target: Target) -> "TanhBox":
-        """Return the map onto the bounds of the target's inputs.
+        """The map onto the bounds of the target's inputs.
 
         Raises:
             ValueError: if it has none.
@@ -31,16 +31,16 @@ class TanhBox:
 
     @staticmethod
     def why_not(target: Target) -> str | None:
-        """Return why there is no such map, or None if there is."""
+        """Why there is no such map, or None if there is."""
         if target.bounds is None:
             return f"the inputs of {target.task.name} have no bounds; deepfool and pgd need none"
         return None
 
     def free(self, x: Tensor) -> Tensor:
-        """Return w = atanh((2(x − low)/(high − low) − 1)(1 − 1e-6)), finite at the bounds too."""
+        """``w`` = atanh((2(x − low)/(high − low) − 1)(1 − 1e-6)), finite at the bounds too."""
         centred = 2 * (x - self.low) / (self.high - self.low) - 1
         return torch.atanh(centred * _SHRINK)
 
     def inputs(self, w: Tensor) -> Tensor:
-        """Return x."""
+        """X."""
         return self.low + (self.high - self.low) * (torch.tanh(w) + 1) / 2

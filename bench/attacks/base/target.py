@@ -70,19 +70,19 @@ class Target:
         return deviation(self.task.train.x)
 
     def ball(self, x: Tensor, epsilon: float, norm: Norm = "linf", units: Units = "input") -> Ball:
-        """Return the inputs within ε of x (n, …) and in the bounds."""
+        """The inputs within ε of x (n, …) and in the bounds."""
         scale = self.deviation if units == "normalised" else x.new_ones(())
         return Ball(x, epsilon, norm, self.bounds, scale)
 
     def log_probabilities(self, x: Tensor, gradient: Gradient = "own") -> Tensor:
-        """Return log-probabilities (n, c) of a whole batch, differentiable in x."""
+        """Log-probabilities (n, c) of a whole batch, differentiable in x."""
         self.queries += 1
         return self._predict(self._cached, x, gradient)
 
     def gradient(
         self, x: Tensor, y: Tensor, gradient: Gradient = "own", base_sets: int = 1
     ) -> Tensor:
-        """Return the gradient of Σ_i −log p(y_i) in x (n, …), over the samples with y != −1.
+        """The gradient of Σ_i −log p(y_i) in x (n, …), over the samples with y != −1.
 
         Where predictions depend on the batch, that of a sample includes what it does to others.
         With ``base_sets`` > 1 it is the mean over so many base sets, its own and others that are
@@ -104,7 +104,7 @@ class Target:
         return torch.where(column(y >= 0, x), total, 0.0)
 
     def source(self, name: str) -> "Target":
-        """Return another trained model to attack in its stead.
+        """Another trained model to attack in its stead.
 
         Raises:
             NotApplicableError: if there is none.
@@ -115,7 +115,7 @@ class Target:
         return self._found[name]
 
     def spent(self) -> tuple[int, int]:
-        """Return predictions and gradients of batches so far, those of sources too."""
+        """Predictions and gradients of batches so far, those of sources too."""
         targets = [self, *self._found.values()]
         return sum(t.queries for t in targets), sum(t.gradients for t in targets)
 

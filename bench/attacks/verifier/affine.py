@@ -29,7 +29,7 @@ class AffineLayer:
 
 
 def why_not(model: Model) -> str | None:
-    """Return why a model is not affine maps and ReLUs in sequence, or None if it is."""
+    """Why a model is not affine maps and ReLUs in sequence, or None if it is."""
     if not isinstance(model, HasLayers):
         return (
             f"verification: received {type(model).__name__}; must be a head that is linear in "
@@ -47,7 +47,7 @@ def why_not(model: Model) -> str | None:
 
 
 def affine_layers(model: Model, input_shape: Sequence[int]) -> list[AffineLayer]:
-    """Return the affine maps of a model, from its flattened inputs to its outputs.
+    """The affine maps of a model, from its flattened inputs to its outputs.
 
     outputs(x) = A_L(relu(A_{L−1}(… relu(A_1(x))))), each A_i all affine modules between two ReLUs.
     They are found by applying the modules, in float64, to 0 and to the unit vectors, so they are
@@ -79,7 +79,7 @@ def affine_layers(model: Model, input_shape: Sequence[int]) -> list[AffineLayer]
 
 
 def logits(layers: Sequence[AffineLayer], inputs: Array) -> Array:
-    """Return the outputs (n, c) of flattened inputs (n, d)."""
+    """The outputs (n, c) of flattened inputs (n, d)."""
     values = inputs.T
     for layer in layers[:-1]:
         values = np.maximum(layer.weight @ values + layer.bias[:, None], 0)
@@ -89,7 +89,7 @@ def logits(layers: Sequence[AffineLayer], inputs: Array) -> Array:
 
 @torch.no_grad()
 def _probe(group: nn.Module, shape: tuple[int, ...]) -> tuple[AffineLayer, tuple[int, ...]]:
-    """Return the affine map of modules on samples of a shape, and the shape of its values."""
+    """The affine map of modules on samples of a shape, and the shape of its values."""
     at_zero = group(torch.zeros(1, *shape, dtype=torch.float64))
     size = int(np.prod(shape))
     columns = []

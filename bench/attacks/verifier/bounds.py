@@ -17,7 +17,7 @@ class Box:
 
 
 def input_box(x: Array, epsilon: float, bounds: tuple[float, float] | None) -> Box:
-    """Return the inputs within ε of x (d,) in the maximum norm, inside the bounds if there are any.
+    """The inputs within ε of x (d,) in the maximum norm, inside the bounds if there are any.
 
     Raises:
         ValueError: if x itself is outside the bounds.
@@ -34,7 +34,7 @@ def input_box(x: Array, epsilon: float, bounds: tuple[float, float] | None) -> B
 
 
 def crown_bounds(layers: Sequence[AffineLayer], box: Box) -> list[Box]:
-    r"""Return bounds of the values of every affine layer by CROWN, within interval arithmetic.
+    r"""Bounds of the values of every affine layer by CROWN, within interval arithmetic.
 
     A neuron whose pre-activation z is in [l, u], l < 0 < u, lies between two lines,
 
@@ -60,13 +60,13 @@ def crown_bounds(layers: Sequence[AffineLayer], box: Box) -> list[Box]:
 
 
 def margin_layer(last: AffineLayer, y: int) -> AffineLayer:
-    """Return the last layer's z_y − z_j for all classes j in its place; row y is 0."""
+    """The last layer's z_y − z_j for all classes j in its place; row y is 0."""
     weight = last.weight[[y] * len(last.bias)] - last.weight
     return AffineLayer(weight, last.bias[y] - last.bias)
 
 
 def margin_bounds(layers: Sequence[AffineLayer], hidden: Sequence[Box], box: Box, y: int) -> Array:
-    """Return CROWN's lower bounds (c,) of z_y − z_j; ∞ at j = y.
+    """CROWN's lower bounds (c,) of z_y − z_j; ∞ at j = y.
 
     ``hidden`` are bounds of the values of all layers but the last.
     """
@@ -88,7 +88,7 @@ def _interval(layer: AffineLayer, box: Box) -> Box:
 def _lower(
     layer: AffineLayer, before: Sequence[AffineLayer], hidden: Sequence[Box], box: Box
 ) -> Array:
-    """Return lower bounds of a layer's values, by the lines of the neurons before it.
+    """Lower bounds of a layer's values, by the lines of the neurons before it.
 
     At every moment the values are at least ``slopes`` @ (what enters the current ReLU) +
     ``offset``.
@@ -107,7 +107,7 @@ def _lower(
 
 
 def _lines(bound: Box) -> tuple[Array, Array, Array]:
-    """Return slope and intercept of the line above each ReLU, and the slope of that below."""
+    """Slope and intercept of the line above each ReLU, and the slope of that below."""
     low, high = bound.low, bound.high
     unstable = (low < 0) & (high > 0)
     always = (low >= 0).astype(np.float64)

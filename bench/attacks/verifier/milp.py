@@ -50,7 +50,7 @@ def exact(
     bounds: tuple[float, float] | None,
     time_limit: float,
 ) -> Verdict:
-    r"""Return whether any input in the box has z_j ≥ z_y for another class j.
+    r"""Whether any input in the box has z_j ≥ z_y for another class j.
 
     Where CROWN bounds do not tell, for each class j that they leave open, the least z_y − z_j over
     the inputs in the box, the activations a, and a binary d for each neuron whose pre-activation
@@ -103,7 +103,7 @@ def exact(
 
 
 def is_wrong(layers: Sequence[AffineLayer], x: Array, y: int) -> bool:
-    """Return whether a class other than y scores at least as high on x (d,) in float64."""
+    """Whether a class other than y scores at least as high on x (d,) in float64."""
     outputs = logits(layers, x[None])[0]
     return bool(np.delete(outputs, y).max() >= outputs[y])
 
@@ -157,7 +157,7 @@ class _Program:
             self.constraints.append(LinearConstraint(matrix, low, high))
 
     def least_margin(self, y: int, j: int, time_limit: float) -> tuple[float, Array | None]:
-        """Return a proven lower bound of z_y − z_j, and the best input found."""
+        """A proven lower bound of z_y − z_j, and the best input found."""
         margin = margin_layer(self.layers[-1], y)
         row = margin.weight[[j]] @ self.last - self.objective
         result = milp(

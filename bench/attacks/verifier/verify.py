@@ -19,7 +19,7 @@ def verify(
     time_limit: float,
     adversarial: Tensor | None = None,
 ) -> Verdict:
-    """Return whether a network gives an image its class on all of a ball in the maximum norm.
+    """Whether a network gives an image its class on all of a ball in the maximum norm.
 
     In this order: the image itself, inputs that attacks found, linear bounds, the integer program
     of ``exact``. Whatever is called unsafe was predicted wrongly by the layers in float64, inside
