@@ -2,18 +2,8 @@
 
 import pytest
 import torch
-from make_graphs import (
-    EQUATIONS,
-    LABELED,
-    LABELS,
-    NODES,
-    ONE_HOT,
-    SOURCE,
-    dense_graph,
-    graph,
-    random,
-    solve,
-)
+from make_graphs import EQUATIONS, dense_graph, random
+from make_small_graph import LABELED, LABELS, NODES, ONE_HOT, SOURCE, graph, solve
 from oracle_exact import EXACT
 from oracle_graph import Problem, boundary_problem, dense_root, linear, power, relative_error
 from torch import Tensor

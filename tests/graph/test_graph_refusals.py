@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 from expect_refusal import refused
-from make_graphs import EQUATIONS, LABELED, LABELS, SOURCE, graph, random, solve
+from make_graphs import EQUATIONS, random
+from make_small_graph import LABELED, LABELS, SOURCE, graph, solve
 from torch import Tensor
 
 from lapbench.methods.graph import (

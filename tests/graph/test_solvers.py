@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from make_graphs import dense_graph, only_iterate, random
+from make_graphs import dense_graph, random
+from make_small_graph import only_iterate
 from oracle_graph import dense_solution, dense_weights, relative_error
 
 from lapbench.methods.graph import (

@@ -1,9 +1,8 @@
-"""One table of graph equations, kernels, dtypes and label sets, and one small graph."""
+"""One table of graph equations, kernels, dtypes and label sets."""
 
 from dataclasses import dataclass, replace
 from functools import cache
 
-import pytest
 import torch
 from oracle_graph import (
     Problem,
@@ -203,26 +202,3 @@ def library_solution(case: Case) -> Solution:
 @cache
 def oracle_solution(case: Case) -> Tensor:
     return case.row.solve(case.problem())
-
-
-NODES, LABELED = 20, torch.tensor([2, 5, 11, 17])
-LABELS = random(4, 3, seed=1)
-ONE_HOT = torch.eye(3, dtype=torch.float64)[[0, 1, 2, 0]]
-SOURCE = random(NODES, 3, seed=2)
-
-
-def graph(directed: bool = False) -> SimilarityGraph:
-    features = random(NODES, 2, seed=3)
-    if directed:
-        return knn_graph(features, 6, NeighborBandwidth(3), symmetrize=None)
-    return knn_graph(features, 6)
-
-
-def solve(equation: object, labels: Tensor = LABELS, source: Tensor | None = SOURCE) -> Solution:
-    return solve_graph_equation(graph(), labels, LABELED, equation, source)
-
-
-def only_iterate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Solve small systems as if they were too large to be factored."""
-    monkeypatch.setattr("lapbench.methods.graph.solve.DENSE_UP_TO", 0)
-    monkeypatch.setattr("lapbench.methods.graph.solve.RESCUE_UP_TO", 0)
