@@ -90,6 +90,11 @@ class Picky(_Softmax):
 NAMES = discovery.names
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with tests of processes, which take longest: no worker waits for one at the end."""
+    items.sort(key=lambda item: item.path.parent.name not in {"running", "results", "robustness"})
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     """As in every cell: with more threads sums are taken in another order from run to run."""
