@@ -12,7 +12,7 @@ class InputLayer(nn.Linear):
     """A linear layer, whose input may be a ``ConstantMatrix`` too."""
 
     def forward(self, x: Tensor | ConstantMatrix) -> Tensor:
-        """The X Wᵀ + 1 bᵀ."""
+        """``X Wᵀ + 1 bᵀ``."""
         if not isinstance(x, ConstantMatrix):
             return super().forward(x)
         product = x @ self.weight.T.contiguous()

@@ -22,7 +22,7 @@ class NonFiniteError(ValueError):
 
 @dataclass(frozen=True)
 class Neighbors:
-    """The k nearest neighbours of every node, nearest first; never the node itself.
+    """``k`` nearest neighbours of every node, nearest first; never the node itself.
 
     Attributes:
         indices: (n, k) int64.

@@ -29,7 +29,7 @@ class Signal:
         """(n,) ‖x‖₂ of each sample, 0 where y = −1."""
 
     def with_noise(self, noise: Tensor, length: Tensor, level: Level) -> Candidate:
-        """The x with the multiple of noise (n, …) that has the ratio of the level.
+        """``x`` with the multiple of noise (n, …) that has the ratio of the level.
 
         It has it exactly where ``length`` (n,) is ‖noise‖₂. A sample without signal, with y = −1 or
         without noise stays as it is; its number "snr" is NaN, which leaves it out of means.
