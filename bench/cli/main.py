@@ -23,8 +23,6 @@ def main() -> None:
     """Compare graph (Laplacian) regularisers for neural networks on equal terms."""
 
 
-compare.short_help = "Say what became better or worse between two results folders."
-history.short_help = "Draw the numbers of one suite from commit to commit."
 for command in (run, compare, history, data):
     main.add_command(command)
 

@@ -16,7 +16,8 @@ _METRICS = (
 
 
 @click.command(
-    epilog=f"Compared: {_METRICS}. Seconds are not, as they mean nothing across machines."
+    short_help="Say what became better or worse between two results folders.",
+    epilog=f"Compared: {_METRICS}. Seconds are not, as they mean nothing across machines.",
 )
 @click.argument("baseline", type=click.Path(path_type=Path))
 @click.argument("results", type=click.Path(path_type=Path))
@@ -42,7 +43,6 @@ def compare(
     better, same, worse, changed, or not enough samples. Other data and settings are named. Exits
     with 1 if a line is worse or changed.
 
-    \b
     Accuracies are worse beyond 1 point (3 under attack) if the paired t test over at least 5
     repetitions, corrected for the number of methods that moved, is significant. Ratios of times
     to softmax are worse beyond a factor of 1.5 if a rank test over at least 4 repetitions is
@@ -52,7 +52,7 @@ def compare(
     Examples:
       lapbench compare reports/records/baseline results/smoke
       lapbench compare monday tuesday --all
-      lapbench compare monday tuesday --fail-on accuracy:-1pt --fail-on step_ratio:50%
+      lapbench compare monday tuesday --fail-on accuracy:-1pt
     """  # noqa: D301 - click takes the character for "keep these lines".
     with explained_errors():
         from lapbench.cli.terminal_tracking import append_markdown, print_comparison
@@ -66,7 +66,7 @@ def compare(
             sys.exit(_REGRESSION)
 
 
-@click.command()
+@click.command(short_help="Draw the numbers of one suite from commit to commit.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), help="Default: FOLDER/history.")
 @click.option("--metrics", metavar="NAME,…", help=f"Only these of {_METRICS}. Default: all.")

@@ -19,23 +19,18 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(main, list(map(str, arguments)))
 
 
-def groups(command: click.Command, *path: str) -> list[tuple[str, ...]]:
-    """A group of commands and those in it, each by its words."""
-    if not isinstance(command, click.Group):
-        return []
-    inner = [
-        words for name, each in command.commands.items() for words in groups(each, *path, name)
-    ]
-    return [path, *inner]
+def commands(command: click.Command, *path: str) -> list[tuple[str, ...]]:
+    """A command and those in it, each by its words."""
+    inner = command.commands if isinstance(command, click.Group) else {}
+    return [path, *(words for name, each in inner.items() for words in commands(each, *path, name))]
 
 
-@pytest.mark.parametrize("words", groups(main), ids=" ".join)
-def test_no_description_of_a_command_is_cut_in_80_columns(
+@pytest.mark.parametrize("words", commands(main), ids=" ".join)
+def test_help_fits_80_columns_and_cuts_no_description(
     words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("COLUMNS", "80")
     shown = CliRunner().invoke(main, [*words, "--help"], terminal_width=80).output
-    assert "Commands:" in shown
     assert "..." not in shown.partition("Commands:")[2]
     assert max(map(len, shown.splitlines())) <= 80
 
