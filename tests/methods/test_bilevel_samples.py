@@ -106,7 +106,8 @@ def test_a_graph_without_weights_to_learn_is_skipped():
     cell = small_cell("bilevel", graph="observed")
     record = try_cell(PlannedCell("0" * 16, "autograd", cell), ResultsFolder("unused")).record
     assert record.status == "skipped"
-    assert record.reason == 'bilevel: graph = "observed" needs a node task; two_moons has no graph'
+    assert str(record.reason).startswith('bilevel: graph = "observed"')
+    assert "two_moons" in str(record.reason)
 
 
 @pytest.mark.parametrize("count", [100_000, 50])

@@ -164,7 +164,7 @@ class TestMinimize:
 
     def test_a_solve_that_does_not_converge_warns(self, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr("lapbench.methods.bilevel.implicit_gradient._NEWTON_STEPS", 1)
-        with pytest.warns(RuntimeWarning, match=r"after 1 Newton steps; raise ridge"):
+        with pytest.warns(RuntimeWarning, match="1 Newton steps.*ridge"):
             minimize(problem(), WEIGHTS, ZERO)
 
 

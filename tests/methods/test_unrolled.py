@@ -260,6 +260,6 @@ def test_unrolling_adam_from_zero_overflows_while_its_scores_converge():
     values = model.solve(model.head, model.x, weights, torch.arange(30))
     exact = model.solve(model.head.implicit(), model.x, weights, torch.arange(30))
     assert relative_error(values.softmax(dim=1), exact.softmax(dim=1)) < 0.05
-    with pytest.warns(RuntimeWarning, match="the unrolled hypergradient overflows"):
+    with pytest.warns(RuntimeWarning, match="unrolled"):
         found = model.hypergradient_numbers()
     assert set(found) == {"hypergradient_megabytes"}

@@ -99,7 +99,7 @@ def test_source_that_diverged_leaves_the_attack_out_for_good(tmp_path: Path, plu
     prepared = run(path, tmp_path / "results")
     record = record_of(prepared, "softmax")
     assert statuses(record) == {"fgsm": "ok", "transfer": "skipped"}
-    assert "is diverged: epoch 1: the loss is nan" in str(record.attacks[1].reason)
+    assert "diverged: epoch 1: " in str(record.attacks[1].reason)
     assert not prepared.failed()
     assert not prepare(path, RunOptions(results=tmp_path / "results")).missing
 
@@ -120,8 +120,8 @@ def test_failed_source_fails_the_attack_and_the_command(
     record = record_of(prepare(path, RunOptions(results=results)), "softmax")
     assert record.status == "ok"
     reason = str(record.attacks[1].reason)
-    assert "source 'broken' of the transfer attack: cell" in reason
-    assert "has no trained model: failed, RuntimeError: no such | luck" in reason
+    assert "'broken'" in reason
+    assert "failed, RuntimeError: no such | luck" in reason
     assert f"attack transfer on softmax, 1 cell(s): failed ({reason})" in ran.output
     shown = CliRunner().invoke(main, ["show", record.key, "--results", str(results)])
     assert "attack fgsm: ok (" in shown.output

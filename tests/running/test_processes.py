@@ -48,8 +48,8 @@ def test_process_that_dies_three_times_is_a_failed_record(ran: Ran):
     assert epochs(ran.folder, "dying") == 3
     record = ran.records["dying"]
     assert record.status == "failed"
-    assert "its process died 3 times" in str(record.reason)
-    assert "its process died 3 times" in ran.result.output
+    assert "died 3 times" in str(record.reason)
+    assert str(record.reason) in ran.result.output
 
 
 def test_cell_whose_process_dies_once_is_finished(ran: Ran):

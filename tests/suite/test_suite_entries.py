@@ -38,7 +38,7 @@ class TestBudgetOfATask:
         assert len({each.key for each in planned(path)}) == 2
         assert {method for _, method in names(path)} == {"softmax (epochs=4)", "softmax (epochs=2)"}
         path.write_text(path.read_text().replace("budget.epochs = 2\n", ""))
-        assert mistakes(path) == ["tasks[1]: equal to tasks[0]; leave one of them out"]
+        assert [line.partition(":")[0] for line in mistakes(path)] == ["tasks[1]"]
 
     def test_is_said_with_the_tasks_that_have_it(self, tmp_path: Path):
         after = f"{SECOND}labeled = 30\nmlp.width = 8\nbudget.epochs = 2\n"

@@ -133,7 +133,7 @@ def test_what_cannot_be_read_is_named_and_left_out(folder: Path):
     output = accuracies(folder)
     for text in ("cut is left out: ", "old is left out: ", "schema 1", str(record)):
         assert text in output
-    assert "unstarted is left out: none of its 10 cells" in output
+    assert "unstarted is left out: " in output
     assert list(load_history(folder)[0]["run"].unique()) == ["z", "deep/down", "a"]
 
 
