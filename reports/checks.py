@@ -8,8 +8,8 @@ from typing import Literal
 class CheckText:
     """What a check asks, and what its failure says.
 
-    A failure puts in doubt the gradient, which may be hidden, or the budget of the attack, which
-    may be too small for the accuracy under it to be that under any attack.
+    A failure casts doubt on the gradient, which may be hidden, or on the budget of the attack: a
+    larger one may break more.
     """
 
     asks: str

@@ -1,8 +1,8 @@
 """The colour and the marker of every method, the same in all figures and on the page.
 
-Each hue stands out from white paper and from the page in dark mode (contrast of 3 or more, as WCAG
-2.2 asks in 1.4.11), and from the other seven to readers without one kind of cones. Rows that share
-a hue differ in lightness (contrast of 2 or more) and in marker.
+Each hue has a contrast of 3 or more with white paper and with the page in dark mode (WCAG 2.2,
+1.4.11). Colour-blind readers can tell it from the other seven. Rows that share a hue differ in
+lightness (contrast of 2 or more) and in marker.
 """
 
 import re

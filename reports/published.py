@@ -1,9 +1,9 @@
 """Published numbers beside those that were measured.
 
-A frame of published numbers has a row for every number that a paper prints and a row of the
-leaderboard corresponds to. Its columns are the names of that row, ``attack, norm, parameter,
-level`` as in the tidy records (empty and 0 without an attack), ``metric``, ``published`` (a share),
-``source`` (paper, table, row, column) and ``remarks``: how budgets differ, and caveats.
+A frame of published numbers has a row for every number of a paper that corresponds to a row of the
+leaderboard. Its columns are the names of that row; ``attack, norm, parameter, level`` as in the
+tidy records, empty and 0 without an attack; ``metric``; ``published``, a share; ``source``: paper,
+table, row, column; and ``remarks``: how budgets differ, and caveats.
 """
 
 import math

@@ -46,13 +46,14 @@ class APGDCE(GradientAttack):
         z_{k+1} = P(x_k + s(x_k)),
         x_{k+1} = P(x_k + α(z_{k+1} − x_k) + (1 − α)(x_k − x_{k−1})),   α = 0.75,
 
-    from η = 2ε. At each checkpoint an input whose J rose in fewer than 75 % of the steps since the
-    last one, or whose η was kept then and whose best J has not grown since, halves η and goes on
-    from its best iterate. There is no step size to choose, so prefer it to PGD for judging a model.
+    from η = 2ε. At each checkpoint an input that no longer gains halves η and continues from its
+    best iterate. That is: J rose in fewer than 75 % of the steps since the last checkpoint, or η
+    was kept there and the best J has not grown since. There is no step size to choose, so prefer it
+    to PGD for judging a model.
 
-    What is yielded is the best iterate of each input by J. Where predictions depend on the batch,
-    the best iterates of different steps were not in one batch before, and the gradient at an
-    iterate that is gone back to is that of the batch it was in.
+    Yields the iterate of each input with the largest J. Where predictions depend on the batch,
+    these iterates come from different steps and are together in one batch for the first time. An
+    input that returns to its best iterate takes the gradient that it had in the batch of that step.
 
     Args:
         epsilons, norm, units, gradient: as for every attack by gradients.

@@ -18,15 +18,15 @@ from lapbench.datasets.base.validated import validated
 class CWGLL(Attack):
     """Few steps of Adam from the input towards the runner-up class, for given constants c.
 
-    Minimises ‖x' − x‖₂² + c g(x') with g = (max_{i≠t} F_i − F_t)⁺ over w, where x' lies between the
-    bounds by x' = low + (high − low)(tanh w + 1)/2. The target t is the second class of the clean
-    prediction and stays it. The last iterate counts, and an input that is already wrong stays.
+    Minimises ‖x' − x‖₂² + c g(x') over w, with g = (max_{i≠t} F_i − F_t)⁺. The bounds hold by
+    x' = low + (high − low)(tanh w + 1)/2. The target t is the second class of the clean prediction,
+    for all steps. The last iterate counts, and an input that is already wrong stays as it is.
 
     It is weak: where a value of the input is at a bound, tanh is flat, and 100 steps of 0.005 do
-    not move it. Take it to repeat the paper, and ``cw_strong`` to judge a model.
+    not move it. Use it to repeat the paper, and ``cw_strong`` to judge a model.
 
-    Adam minimises the sum over the batch. As it acts on each value of w alone, that is each input's
-    own Adam, but where a prediction depends on the batch.
+    Adam minimises the sum over the batch. It acts on each value of w alone, so this is one Adam for
+    each input, unless a prediction depends on the batch.
 
     Args:
         constants: c, in increasing order.

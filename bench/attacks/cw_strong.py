@@ -19,15 +19,16 @@ from lapbench.datasets.base.validated import validated
 class CWStrong(Attack):
     """The shortest change that Adam finds to make an input wrong, the constant being searched.
 
-    Minimises ‖x' − x‖₂² + c max(m(x'), −κ) over w with x' = low + (high − low)(tanh w + 1)/2, where
-    m = log p_y − max_{j≠y} log p_j is the margin of logits too. Each input has its own c: 10 times
-    the last while nothing is found, then the middle of the largest that failed and the smallest
-    that did not. The nearest of all iterates with m < −κ counts; where there is none, the
-    one of the smallest margin does. An input that is already wrong stays.
+    Minimises ‖x' − x‖₂² + c max(m(x'), −κ) over w, with x' = low + (high − low)(tanh w + 1)/2. The
+    margin m = log p_y − max_{j≠y} log p_j is also that of logits. Each input has its own c: 10
+    times the last while nothing is found, then the middle of the largest that failed and the
+    smallest that did not. The nearest of all iterates with m < −κ counts; if there is none, the one
+    of the smallest margin does. An input that is already wrong stays as it is.
 
-    Where predictions depend on the batch, an iterate was wrong among the iterates of its time. The
-    batch of the nearest ones is another, in which many are right again, as they are wrong by next
-    to nothing: give such a model a confidence, and take what it withstands without for no proof.
+    Where predictions depend on the batch, an iterate was wrong in the batch of its step. The
+    nearest iterates come from different steps, and in their common batch many are right again,
+    because they were barely wrong. Use a confidence for such a model; without one, a high accuracy
+    is no proof.
 
     Args:
         steps: of Adam for each constant.

@@ -19,17 +19,18 @@ _BEYOND = 1e-4
 
 @validated(kw_only=True)
 class DeepFool(Attack):
-    """Steps to the nearest boundary of a classifier that is taken for linear: a short change in ℓ2.
+    """Steps to the nearest boundary of the linearised classifier: a short change in ℓ2.
 
-    With f_k = log p_k − log p_y, the difference of logits too, and w_k = ∇f_k, each step adds
-    r_i = |f_l| w_l/‖w_l‖² for the class l of the least |f_l|/‖w_l‖, and x' = x + (1 + η) Σ r_i,
-    clipped to the bounds. Each step is 1e-4 longer than that: where bounds take a part of it back,
-    the iterates otherwise creep up to the boundary and stay on the right side. An input is done
-    once it is wrong; one that is wrong at the start stays, at distance 0. What is not wrong after
-    the last step is a failure, which a mean distance leaves out and a table counts.
+    Let f_k = log p_k − log p_y, which is also the difference of logits, and w_k = ∇f_k. Each step
+    adds r_i = |f_l| w_l/‖w_l‖² for the class l of the least |f_l|/‖w_l‖. The result is
+    x' = x + (1 + η) Σ r_i, clipped to the bounds. Each step is 1e-4 longer than that: where bounds
+    take a part of it back, the iterates would otherwise approach the boundary and never cross it.
+    An input is done once it is wrong; one that is wrong at the start stays, at distance 0. An input
+    that is right after the last step is a failure: the mean distance leaves it out, a table
+    counts it.
 
-    The gradient is that of a score summed over the batch: where predictions depend on the batch, it
-    includes what an input does to the others.
+    The gradient is that of a score summed over the batch. Where predictions depend on the batch, it
+    includes the effect of an input on the others.
 
     Args:
         steps: at most.

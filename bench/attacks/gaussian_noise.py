@@ -18,10 +18,10 @@ from lapbench.datasets.base.validated import validated
 class GaussianNoise(Attack):
     """Gaussian noise, scaled sample by sample to a signal-to-noise ratio.
 
-    x' = x + n with n of uniform direction and ‖n‖₂ = ‖x‖₂ / 10^(SNR/20), so that each sample has
-    the ratio 20·log10(‖x‖₂/‖n‖₂) exactly, before it is clipped to the bounds. Prefer it to attacks
-    for the robustness that nature asks for. On node tasks it is feature noise, on the nodes whose
-    class is asked.
+    x' = x + n with n of uniform direction and ‖n‖₂ = ‖x‖₂ / 10^(SNR/20). So each sample has the
+    ratio 20·log10(‖x‖₂/‖n‖₂) exactly, before it is clipped to the bounds. Prefer it to attacks to
+    measure robustness to natural noise. On node tasks it is feature noise on the nodes to be
+    classified.
 
     A sample that is 0 has no signal: it stays as it is and is left out of the mean "snr".
 

@@ -22,15 +22,15 @@ class Square(BallAttack):
     """Random search by squares of constant colour; it asks for predictions and nothing else.
 
     Starts from vertical stripes of ±ε, one sign for each column and channel. Each query moves a
-    random square by ±2ε, one sign for each channel, projects onto ball and bounds, and keeps what
-    lowers the margin m = log p_y − max_{j≠y} log p_j. Of vectors it moves an interval of
-    coordinates, and each has a sign of its own at the start. Prefer it where a gradient may
-    mislead: a model that withstands PGD but not this hides its gradient.
+    random square by ±2ε, one sign for each channel, and projects onto ball and bounds. It is
+    accepted if it lowers the margin m = log p_y − max_{j≠y} log p_j. In vectors an interval of
+    coordinates moves, and each coordinate has its own sign at the start. Prefer it where a gradient
+    may mislead: a model that withstands PGD but not this attack hides its gradient.
 
     The share p of the values in a square is halved after 0.1, 0.5, 2, 5, 10, 20, 40, 60 and 80 % of
     the queries. An input is done once it is wrong; one that is wrong at the start stays. Each input
-    accepts for itself, but proposals are judged together: where predictions depend on the batch, a
-    margin is that among the proposals of the others, some of which are then refused.
+    accepts for itself, but proposals are predicted together. Where predictions depend on the batch,
+    a margin is that beside the proposals of the others, some of which are refused afterwards.
 
     Args:
         epsilons, units: of the ball.

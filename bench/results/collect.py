@@ -43,13 +43,13 @@ def load_records(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
 
     Columns: ``task, backbone, method, training, gradient, repetition, key, status, reason, metric,
     split, value, count``, and ``attack, norm, parameter, level, steps`` of numbers under an attack,
-    empty and 0 elsewhere. A planned cell without numbers (failed, diverged, skipped, not run yet,
-    or refused as its record cannot be read) has one row with a missing ``metric``, so that it is
-    not lost. A name is followed by those of its parameters that differ within the plan. The time of
-    a stage is the metric ``"stage: …"`` in seconds, the median over the repeats; its count are the
-    training samples; ``"stage_ratio: …"`` is the median of its ratios to a pass of softmax. The
-    seconds of an attack are the metric ``attack_seconds``. ``saved_megabytes`` is what a step saves
-    for its backward pass, in 10⁶ bytes; ``saved_ratio`` is that over softmax.
+    empty and 0 elsewhere. A planned cell without numbers has one row with a missing ``metric``: it
+    failed, diverged, was skipped, has not run yet, or its record cannot be read. A name is followed
+    by those of its parameters that differ within the plan. The time of a stage is the metric
+    ``"stage: …"`` in seconds, the median over the repeats; its count are the training samples;
+    ``"stage_ratio: …"`` is the median of its ratios to a pass of softmax. The seconds of an attack
+    are the metric ``attack_seconds``. ``saved_megabytes`` is what a step saves for its backward
+    pass, in 10⁶ bytes; ``saved_ratio`` is that over softmax.
 
     Raises:
         RecordError: if a folder has no plan, or folders contradict each other; see :func:`collect`.

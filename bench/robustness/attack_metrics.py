@@ -45,9 +45,9 @@ def measure(
 ) -> list[Metric]:
     """For each level of an attack its accuracy, distances and own numbers.
 
-    Distances are ‖x' − x‖₂ of all samples and of those that are wrong in the end, which leaves out
-    the failures of an attack that looks for the nearest wrong input. Where ε is in normalised
-    units, "input_epsilon" is it in units of the input, a mean over the channels.
+    Distances are ‖x' − x‖₂ of all samples, and of those that are wrong in the end. The latter leave
+    out failures of an attack that searches for the nearest wrong input. Where ε is in normalised
+    units, "input_epsilon" is ε in units of the input, a mean over the channels.
     """
     count = sum(int((first.batch.y >= 0).sum()) for first, *_ in checked)
     norm = attack.norm if isinstance(attack, BallAttack) else ""

@@ -47,10 +47,10 @@ def perturb(
 ) -> Tensor:
     """Inputs within ε of x with a higher training loss, from a random start.
 
-    x ← clip(x + α sign ∇_x loss(x, y)), K times from x + U(−ε, ε), with the gradient that the
-    method itself trains with (of the surrogate for WNLL, of the adjoint for GLL) and the model in
-    evaluation mode. Penalties of terms play no part. Inputs x (n, …), with classes y (n,), are
-    clipped to the ball, and to the bounds where there are any. Randomness is torch's.
+    x ← clip(x + α sign ∇_x loss(x, y)), K times from x + U(−ε, ε). The gradient is the one that the
+    method trains with: of the surrogate for WNLL, of the adjoint for GLL. The model is in
+    evaluation mode, and penalties of terms play no part. Inputs are clipped to the ball, and to
+    the bounds where there are any. Random numbers are torch's.
 
     Args:
         model: in training.

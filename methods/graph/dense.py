@@ -92,10 +92,10 @@ class DenseFactor:
 def subtraction_free_factor(weights: Tensor, excess: Tensor) -> Tensor:
     """Cholesky factors of diag(W1 + excess) − W, accurate in every entry.
 
-    Only non-negative numbers are added, multiplied and divided, so nothing cancels however weakly
-    a cluster is joined to the rest: with A₁₁ = LLᵀ for the first half and Y = L⁻¹W₁₂ ≥ 0, what is
-    left of the second half has the weights W₂₂ + YᵀY and the row sums e₂ + YᵀL⁻¹e₁. A pivot that
-    underflows to 0 gives entries that are not finite.
+    Only non-negative numbers are added, multiplied and divided, so nothing cancels, however weakly
+    a cluster is joined to the rest. Let A₁₁ = LLᵀ for the first half, and Y = L⁻¹W₁₂ ≥ 0. The
+    remainder of the second half has the weights W₂₂ + YᵀY and the row sums e₂ + YᵀL⁻¹e₁. A pivot
+    that underflows to 0 gives entries that are not finite.
 
     Args:
         weights: W, (…, n, n) symmetric and non-negative; its diagonal plays no part.

@@ -19,9 +19,9 @@ _FLOOR = 1e-8
 class GraphLearningLayer(nn.Module):
     """Classify features by solving a graph equation; a layer without parameters.
 
-    Prefer it to a linear classifier where neighbours in feature space say more than half-spaces
-    do, and where its cost (a neighbour search and a sparse solve per batch) is affordable. A
-    prediction depends on all the features of the call, so keep batches fixed when you evaluate.
+    Prefer it to a linear classifier where neighbours in feature space say more than half-spaces do.
+    Each batch costs a neighbour search and a sparse solve. A prediction depends on all the features
+    of the call, so keep batches fixed when you evaluate.
 
     Args:
         k: true neighbours per node; the GLL paper's 25 counts the node itself and is 24 here.

@@ -30,10 +30,10 @@ class PLaplace(Equation):
     with spikes at the labels. Each class is solved by itself (one against the rest; eq. 16 with
     vector norms is another problem for p ≠ 2), so rows do not sum to 1. |q|^{p−2} q is regularised:
 
-    .. math:: \varphi(q) = (q^2 + \delta^2)^{(p-2)/2} q, \qquad \delta = 10^{-4},
+    .. math:: \varphi(q) = (q^2 + \delta^2)^{(p-2)/2} q, \qquad \delta = 10^{-4}.
 
-    without which it is not differentiable enough at 0 for p < 2 (footnote 4 names only p = 1), nor
-    the adjoint solvable where u is constant for p > 2. A class whose labels are constant in a
+    Without δ it is not differentiable enough at 0 for p < 2 (footnote 4 names only p = 1), and for
+    p > 2 the adjoint has no solution where u is constant. A class whose labels are constant in a
     component has constant values there, and the status is ``DEGENERATE``.
 
     The gradient agrees with finite differences to 1e-6 for p up to 5, and for p = 10 with

@@ -41,8 +41,8 @@ class WNLLActivation(WNLLOptions, Head):
     Options: :class:`~lapbench.methods.wnll.options.WNLLOptions`.
 
     Source: WNLL paper, sections 2 and 3.1 to 3.3, algorithms 1 and 2. Its section 4 has (m, n) =
-    (30, 15), N = 2, the factor 1/5, and 400 and 5 epochs a round with batches of 128 and 2,000 and
-    rates of 0.05 and 0.0005 (stochastic gradient descent); the defaults here are for small data.
+    (30, 15), N = 2 and the factor 1/5. A round has 400 and 5 epochs of stochastic gradient descent,
+    with batches of 128 and 2,000 and rates of 0.05 and 0.0005. Defaults here are for small data.
 
     """
 

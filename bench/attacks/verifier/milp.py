@@ -52,21 +52,22 @@ def exact(
 ) -> Verdict:
     r"""Whether any input in the box has z_j ≥ z_y for another class j.
 
-    Where CROWN bounds do not tell, for each class j that they leave open, the least z_y − z_j over
-    the inputs in the box, the activations a, and a binary d for each neuron whose pre-activation
-    z = Wa' + b is in [l, u], l < 0 < u, such that
+    CROWN bounds decide most classes. For each class j that they leave open, an integer program
+    finds the least z_y − z_j over the inputs in the box. Its variables are the input, the
+    activations a, and a binary d for each neuron whose pre-activation z = Wa' + b is in [l, u] with
+    l < 0 < u:
 
     .. math:: a \ge z, \quad a \le z - l (1 - d), \quad 0 \le a \le u d;
 
     the other neurons are linear or 0. A search ends when the sign of the least margin is known.
 
-    What the solver says holds up to its tolerances (1e-6 in a constraint and in a binary), so it is
-    not taken at its word. "verified" asks for a proven bound of every margin above 1e-6, never for
-    "infeasible"; as binaries are relaxed and rows loosened by the tolerances, this is a proof in
-    floating point, not one in rational arithmetic. "unsafe" asks for an input in the box at which
-    ``logits`` in float64 give another class as much; a tie is unsafe. A solution for which they do
-    not is no verdict, but "timeout", like whatever else the solver leaves open. As only the sign is
-    sought, a least margin that is positive but below 1e-4 is left open too.
+    The solver is exact up to its tolerances (1e-6 in a constraint and in a binary), so its answer
+    is checked. "verified" needs a proven bound of every margin above 1e-6, never "infeasible". As
+    binaries are relaxed and rows loosened by the tolerances, this is a proof in floating point, not
+    in rational arithmetic. "unsafe" needs an input in the box at which ``logits`` in float64 score
+    another class at least as high; a tie is unsafe. A solution without such logits is "timeout",
+    like everything that the solver leaves open. Only the sign is sought, so a least margin that is
+    positive but below 1e-4 is left open too.
 
     Args:
         layers: of the network.
