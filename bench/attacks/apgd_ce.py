@@ -38,7 +38,7 @@ class _Iterate:
 
 @validated(kw_only=True)
 class APGDCE(GradientAttack):
-    """PGD with momentum whose step each input halves for itself where it no longer gains.
+    """PGD with momentum; each input halves its own step size where it no longer gains.
 
     With P the projection and s the step of length η along the gradient of J = −log p_y (its sign in
     ℓ∞, its direction in ℓ2),

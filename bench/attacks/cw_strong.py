@@ -17,7 +17,7 @@ from lapbench.datasets.base.validated import validated
 
 @validated(kw_only=True)
 class CWStrong(Attack):
-    """The shortest change that Adam finds to make an input wrong, the constant being searched.
+    """The shortest change that Adam finds to make an input wrong; searches the constant c.
 
     Minimises ‖x' − x‖₂² + c max(m(x'), −κ) over w, with x' = low + (high − low)(tanh w + 1)/2. The
     margin m = log p_y − max_{j≠y} log p_j is also that of logits. Each input has its own c: 10

@@ -14,15 +14,15 @@ from lapbench.datasets.base.validated import validated
 
 @validated(kw_only=True)
 class FGSMSNR(Attack):
-    """One step along the sign of the gradient, as long as a signal-to-noise ratio asks for.
+    """One step along the sign of the gradient, scaled to a signal-to-noise ratio.
 
     x'_i = x_i + ε_i sign ∇_x J(x_i, y_i) with ε_i = ‖x_i‖₂ / (10^(SNR/20) √d), J = −log p_y and d
-    the number of values of a sample. Prefer it to ``fgsm`` to compare what an adversary does with
-    what noise of the same size does (``gaussian-noise``).
+    the number of values of a sample. Prefer it to ``fgsm`` to compare an adversary with noise of
+    the same size (``gaussian-noise``).
 
     Where parts of a gradient are exactly 0, so are those of the step, and the measured "snr" is
-    above the ratio asked for; a sample that is 0, or has no gradient at all, stays and is left out
-    of the mean "snr".
+    above the requested ratio. A sample that is 0, or has no gradient at all, stays as it is and is
+    left out of the mean "snr".
 
     Args:
         snrs: in decibels, in increasing order: the first is the strongest.

@@ -19,8 +19,8 @@ _CHECKED = 4
 class IFGSM(GradientAttack):
     """Steps of a fixed length along the sign of the gradient, from the input itself.
 
-    x_{i+1} = clip_{x,ε}(x_i + α sign ∇J(x_i, y)). What was found after each quarter of the steps is
-    evaluated too, so that a table shows whether more steps help.
+    x_{i+1} = clip_{x,ε}(x_i + α sign ∇J(x_i, y)). The iterate after each quarter of the steps is
+    evaluated too, so a table shows whether more steps help.
 
     Args:
         epsilons, norm, units, gradient: as for every attack by gradients.

@@ -26,8 +26,8 @@ class NeuronDropout(Attack):
 
     Blocks are the residual blocks of a network: members of an ``nn.Sequential``, other than another
     one, around an ``nn.ReLU``. In a network without any they are its layers, which end with an
-    ``nn.ReLU``. Each part of a model, such as the backbone and WNLL's buffer, is looked at by
-    itself. Prefer ``weight-quantization`` for faults that are not of chance.
+    ``nn.ReLU``. Each part of a model, such as the backbone and WNLL's buffer, counts
+    separately. Prefer ``weight-quantization`` for faults that are not random.
 
     Args:
         shares: p, in increasing order.

@@ -19,9 +19,9 @@ class PGD(GradientAttack):
     """Steps along the sign of the gradient from random starts in the ball.
 
     x_{i+1} = project(x_i + α sign ∇J(x_i, y)), in ℓ2 with ∇J/‖∇J‖, J = −log p_y. Each restart is a
-    batch of its own. With ``base_sets`` > 1 the gradient is the mean over so many base sets, the
-    model's own and others that are drawn: a model that is saved by the chance of one is not robust.
-    On node tasks it changes the features of the nodes whose class is asked, together.
+    batch of its own. With ``base_sets`` > 1 the gradient is the mean over so many base sets: the
+    model's own and others that are drawn, because luck with one base set is not robustness. On node
+    tasks it changes the features of all nodes to be classified together.
 
     Args:
         epsilons, norm, units, gradient: as for every attack by gradients.

@@ -17,17 +17,17 @@ from lapbench.datasets.base.validated import validated
 
 @validated(kw_only=True)
 class RandomEdges(Attack):
-    """Edges that are inserted into the graph, or deleted from it, at random after training.
+    """Edges inserted into the graph, or deleted from it, at random after training.
 
-    ``share`` · E of the E undirected edges are deleted, or as many inserted between nodes that have
-    none, all sets of them being equally probable. Inputs stay; a trained network passes its
-    messages on the changed graph, and graph methods compute their neighbours from what comes out.
+    ``share`` · E of the E undirected edges are deleted, or as many are inserted between nodes
+    without an edge; all choices are equally probable. Inputs stay. A trained network passes its
+    messages on the changed graph, and graph methods find neighbours among the resulting features.
 
-    On ``bilevel``, edges have the weights of the learned graph: a function of the ends' features
-    gives them to new edges too, while a weight learned for each edge exists for old ones alone, so
-    that insertion is skipped. With ``power`` > 1 the observed graph changes, and what is within so
-    many edges follows. The network is not trained again; scores that solve a Laplacian problem,
-    being the prediction, are found anew, for the changed number of edges |E|.
+    On ``bilevel`` edges have the weights of the learned graph. A function of the features at both
+    ends gives weights to new edges too. Where each old edge has a learned weight of its own, new
+    edges have none, and insertion is skipped. With ``power`` > 1 the observed graph changes, and
+    its power with it. The network is not trained again. Scores that solve a Laplacian problem are
+    solved for again, with the changed number of edges |E|.
 
     Args:
         kind: ``"insertion"`` or ``"deletion"``.

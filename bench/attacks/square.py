@@ -19,7 +19,7 @@ _HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 
 @validated(kw_only=True)
 class Square(BallAttack):
-    """Random search by squares of constant colour; it asks for predictions and nothing else.
+    """Random search by squares of constant colour; it uses predictions only.
 
     Starts from vertical stripes of ±ε, one sign for each column and channel. Each query moves a
     random square by ±2ε, one sign for each channel, and projects onto ball and bounds. It is

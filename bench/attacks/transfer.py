@@ -15,14 +15,14 @@ from lapbench.errors import NotApplicableError
 
 @validated(kw_only=True)
 class Transfer(BallAttack):
-    """PGD on another model; the one that is tested is asked nothing.
+    """PGD on another model; the attacked model is never queried.
 
     Prefer it beside PGD: a model that loses more to it than to PGD hides its gradient.
 
     Args:
         epsilons, norm, units: of the ball.
         steps, restarts, relative_step_size: as for PGD.
-        source: a method, or the key of a record, that the model is trained by.
+        source: the method, or the key of the record, of the other model.
 
     Source: Papernot et al., "Practical black-box attacks against machine learning", 2017; Athalye
     et al., "Obfuscated gradients give a false sense of security", 2018.

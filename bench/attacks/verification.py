@@ -18,14 +18,14 @@ from lapbench.datasets.base.validated import validated
 
 @validated(kw_only=True)
 class Verification(BallAttack):
-    """A proof for each image that no input within ε is wrong, or one that is, or neither in time.
+    """For each image a proof that no input within ε is wrong, a counterexample, or a timeout.
 
     PGD looks for a wrong input first, then linear bounds (the better of interval bounds and CROWN)
     for a proof, then a mixed-integer linear program for either. Its numbers are the shares
-    "verified", "unsafe" and "timeout": the true robust accuracy lies between the first and that
-    plus the last. Prefer it to attacks where the network is small enough: softmax or svm, with any
-    terms, on layers in sequence such as ``strided_cnn``. The share of timeouts depends on the
-    machine.
+    "verified", "unsafe" and "timeout". The true robust accuracy is at least the first, and at most
+    the first plus the last. Prefer it to attacks where the network is small enough: softmax or svm,
+    with any terms, on layers in sequence such as ``strided_cnn``. The share of timeouts depends on
+    the machine.
 
     Args:
         epsilons: ε in the maximum norm, in units of the input.

@@ -27,17 +27,17 @@ Bits = Annotated[StepCounts, AfterValidator(_two_or_more)]
 
 @validated(kw_only=True)
 class WeightQuantization(Attack):
-    """Weights of the trained model in few bits.
+    """Trained weights rounded to few bits.
 
     Each tensor of parameters w is rounded towards 0 to multiples of 2^−(b − 2 + q) for b bits, q
     being the smallest integer with 2^q max|w| ≥ 1: a sign and b − 1 bits, which are at most
-    2^b − 1 values. One of zeros stays. Chance plays no part: one prediction for each b.
+    2^b − 1 values. A tensor of zeros stays. Nothing is random: one prediction for each b.
 
-    All parameters are quantised, biases and batch normalisation's scale and shift too, as all of
-    them are stored; running means and variances, and constants such as those that normalise inputs,
-    are not. Tensors are those that are stored: a convolution of ``parseval`` multiplies by its
-    constant afterwards. Base sets pass through the quantised network, and the inner problem of
-    ``bilevel`` that is a Laplacian is solved anew with the quantised graph.
+    All stored parameters are quantised, with biases and the scale and shift of batch normalisation.
+    Running means and variances are not, nor constants such as those that normalise inputs. A
+    convolution of ``parseval`` multiplies by its constant after quantisation. Base sets pass
+    through the quantised network, and ``bilevel`` solves its Laplacian problem again with the
+    quantised graph.
 
     Args:
         bits: b, in increasing order, 2 or more: the first is the strongest.

@@ -1,7 +1,7 @@
-"""Mean ranks of the methods across data sets, and which of them are told apart.
+"""Mean ranks of the methods across data sets, and which differ significantly.
 
 Needs: three methods or more that are finished on three data sets or more, such as
-`lapbench run default`; with fewer data sets no mean ranks could be told apart.
+`lapbench run default`; with fewer data sets no difference could be significant.
 """
 
 from matplotlib.axes import Axes

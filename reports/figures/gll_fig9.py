@@ -1,4 +1,4 @@
-"""Images, what attacks add to them, and what comes of it (GLL paper, figure 9).
+"""Images, what attacks add to them, and the predictions (GLL paper, figure 9).
 
 Needs: any suite with images and attacks under the labels `fgsm`, `ifgsm` or `cw-gll`, such as
 `lapbench run robustness`; the worst case over all attacks is shown beside them.
