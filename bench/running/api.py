@@ -98,8 +98,8 @@ class PreparedRun:
                 run_cells(self.missing, self.folder, progress, backend)
         except OSError as error:
             raise OSError(
-                f"{error}; what is finished is kept: when {self.folder.path} has space and can be "
-                "written, the same command continues"
+                f"{error}; finished cells are kept. Give {self.folder.path} space and the right to "
+                "write, then repeat the command"
             ) from error
         return write_report(self.folder.path)
 

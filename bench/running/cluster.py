@@ -92,8 +92,8 @@ def connect(address: str, folder: ResultsFolder, limits: Limits) -> Iterator[tup
 def _run_on_worker(planned: PlannedCell, folder: ResultsFolder, limits: Limits) -> Record | None:
     if not (folder.path / PLAN_FILE).is_file():
         raise ClusterError(
-            f"results: the worker on {socket.gethostname()} does not see {folder.path}; accepted "
-            "is a folder that all machines share: name one with --results"
+            f"results: the worker on {socket.gethostname()} does not see {folder.path}; must "
+            "be a folder that all machines share; name one with --results"
         )
     return run_in_process(planned, folder, limits)
 

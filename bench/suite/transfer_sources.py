@@ -64,9 +64,9 @@ def _key(suite: str, cell: Cell, name: str, keys: dict[tuple[str, str], list[str
     matches = keys.get((name, _setting(cell)), [])
     if len(matches) != 1:
         raise SuiteError(
-            f"suite {suite}: a transfer attack has the source {name!r}, which {len(matches)} cells "
-            f"on {cell.dataset.name} are; must be a method that the suite runs there once, or "
-            "the key of a record; add the method, or give a key"
+            f"suite {suite}: a transfer attack received the source {name!r}, which names "
+            f"{len(matches)} cells on {cell.dataset.name}; must name one, or be the key of a "
+            "record; add the method, or give a key"
         )
     return matches[0]
 
