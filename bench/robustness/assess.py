@@ -34,7 +34,7 @@ from lapbench.training.metrics import Metric
 
 @validated
 class AttackRun:
-    """What came of an attack on a model, beside its numbers.
+    """How an attack on a model ended, beside its numbers.
 
     Attributes:
         label: its name in tables.
@@ -74,14 +74,7 @@ def assess_cell(
 ) -> Assessment:
     """Run the attacks of a cell on its trained model, and check whether its gradient is hidden.
 
-    Args:
-        cell: what was run.
-        robustness: its attacks.
-        model: trained.
-        task: of the cell, on its device.
-        sources: gives the models of other cells.
-        on_attack: called with the label of each attack before it runs.
-
+    ``sources`` gives the models of other cells; the rest is as in :func:`assess`.
     """
     target = target_of(cell, model, task, sources)
     name = cell.evaluation.split
