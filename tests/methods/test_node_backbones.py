@@ -141,15 +141,6 @@ def test_appnp_equals_its_recursion_with_dense_matrices(weights: Tensor | None):
 
 @pytest.mark.parametrize("name", ["gnn", "appnp"])
 class TestEveryNodeBackbone:
-    def test_features_and_activations_are_as_every_backbone_has_them(self, name: str):
-        network = build(name)
-        assert network(X).shape == (NODES, network.feature_size)
-        modules = [module for _, module in network.named_modules(remove_duplicate=False)]
-        relus = [module for module in modules if isinstance(module, nn.ReLU)]
-        assert relus
-        assert len(set(relus)) == len(relus)
-        assert not any(relu.inplace for relu in relus)
-
     def test_the_tasks_edges_with_weights_of_one_are_the_default_and_no_part_of_the_state(
         self, name: str
     ):
