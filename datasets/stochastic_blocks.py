@@ -37,9 +37,9 @@ class StochasticBlocks(Dataset):
 
       which the class of the nearest mean has (K = 2: Φ(s/2)); 65.1 % by default;
     - an oracle that sees the features and the classes of all neighbours takes the largest
-      N_c L + a x_c, where N_c neighbours have class c and L = log((K−1) d_in / d_out). In the limit
-      of many nodes N_c is Poisson, p(k; d) = d^k e^(−d) / k!. With q = d_out / (K−1) the accuracy
-      of the oracle is
+      N_c L + a x_c. N_c is the number of neighbours of class c, and L = log((K−1) d_in / d_out). In
+      the limit of many nodes N_c is Poisson, p(k; d) = d^k e^(−d) / k!. With q = d_out / (K−1) the
+      accuracy of the oracle is
 
           B = Σ_k p(k; d_in) ∫ φ(z) F(kL + a² + az)^(K−1) dz,  F(t) = Σ_j p(j; q) Φ((t − jL) / a),
 
