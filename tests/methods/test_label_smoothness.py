@@ -138,8 +138,11 @@ def model_by_hand() -> tuple[Model, Tensor, Tensor]:
 
 
 def small_model(hidden_bias: float | None = None) -> Model:
-    """A softmax model in float64 of three ReLUs, the first two after convolutions."""
-    torch.manual_seed(3)
+    """A softmax model in float64 of three ReLUs, the first two after convolutions.
+
+    With this seed σ rises for some classes where it falls for others.
+    """
+    torch.manual_seed(10)
     convolutions = (nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Conv2d(3, 4, 1), nn.ReLU())
     backbone = Features(*convolutions, nn.Flatten(), nn.Linear(16, 5), nn.ReLU(), feature_size=5)
     if hidden_bias is not None:
