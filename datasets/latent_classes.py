@@ -20,14 +20,14 @@ _HELD_OUT = 200
 class LatentClasses(Dataset):
     """Ten overlapping classes in 16 latent dimensions, seen in 128; for measuring cost against n.
 
-    Prefer it where only the number of samples may change: it looks like features halfway through
-    training, so that about one in seven of the 25 nearest neighbours is of another class (18 % at
-    1,100 samples, 14 % at 5,000, 12 % at 20,000). With class centres c and z standard normal,
+    Prefer it where only the number of samples may change. It resembles features halfway through
+    training: about one in seven of the 25 nearest neighbours is of another class (18 % at 1,100
+    samples, 14 % at 5,000, 12 % at 20,000). With class centres c and z standard normal,
 
         x = a/‖a‖,  a = (c_y + z) M/4 + 0.1 e,
 
     where M (16 × 128) and the noise e are standard normal too. Validation and test have 200 samples
-    each; the test set is always the same, validation is drawn in each repetition.
+    each. The test set is always the same; validation is drawn in each repetition.
 
     Args:
         samples: for training.

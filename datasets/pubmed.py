@@ -13,8 +13,8 @@ class PubMed(CitationGraph, Dataset):
     """19,717 papers on diabetes and their citations; downloaded if its files are not there.
 
     Prefer it where the cost on a larger graph matters. It has 44,324 undirected edges, 3 classes
-    and 500 features, TF-IDF weights of words; each row of x is divided by its sum (a row of zeros
-    stays as it is).
+    and 500 features, TF-IDF weights of words. Each row of x is divided by its sum; a row of zeros
+    is left alone.
 
     Split (60, 500 and 1,000 nodes), files (PubMed/raw/ind.pubmed.*) and their risk are as with
     ``cora``.

@@ -1,4 +1,4 @@
-"""A random graph with planted classes, of which it is known what can be known."""
+"""A random graph with planted classes, whose best accuracies are known."""
 
 from typing import Annotated, ClassVar
 
@@ -23,31 +23,31 @@ Degree = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class StochasticBlocks(Dataset):
     """A planted partition with noisy features; the best accuracies are known.
 
-    Prefer it where a method must be held to what the data allow. Node i has the class i mod K. Any
-    two nodes are neighbours independently of the others: with probability d_in / (n/K − 1) in one
-    class, d_out / (n − n/K) in different ones. Features are x_i = s e_c / √2 + z, where c is the
-    class, e_c a unit vector and z standard normal in 16 dimensions, so that any two class means are
-    s apart. Graph and features are always the same.
+    Prefer it to compare a method with the best possible one. Node i has the class i mod K. Any two
+    nodes are neighbours independently of the others: with probability d_in / (n/K − 1) in the same
+    class, d_out / (n − n/K) in different ones. Features are x_i = s e_c / √2 + z: c is the class,
+    e_c a unit vector, and z standard normal in 16 dimensions. Any two class means are then s apart.
+    Graph and features are always the same.
 
     With φ and Φ the density and distribution function of the standard normal, and a = s / √2:
 
-    - from the features alone nobody exceeds the accuracy
+    - no classifier of the features alone exceeds the accuracy
 
           A = ∫ φ(z − a) Φ(z)^(K−1) dz,
 
-      that of the class whose mean is nearest (K = 2: Φ(s/2)); 65.1 % by default;
+      which the class of the nearest mean has (K = 2: Φ(s/2)); 65.1 % by default;
     - an oracle that sees the features and the classes of all neighbours takes the largest
-      N_c log((K−1) d_in / d_out) + a x_c, N_c being the neighbours of class c. In the limit of many
-      nodes these are Poisson, p(k; d) = d^k e^(−d) / k!, and with L = log((K−1) d_in / d_out) and
-      q = d_out / (K−1) its accuracy is
+      N_c L + a x_c. N_c is the number of neighbours of class c, and L = log((K−1) d_in / d_out). In
+      the limit of many nodes N_c is Poisson, p(k; d) = d^k e^(−d) / k!. With q = d_out / (K−1) the
+      accuracy of the oracle is
 
           B = Σ_k p(k; d_in) ∫ φ(z) F(kL + a² + az)^(K−1) dz,  F(t) = Σ_j p(j; q) Φ((t − jL) / a),
 
-      97.3 % by default (d_in > q > 0, s > 0). No method exceeds B but by chance: beside these
-      classes the rest of the graph says nothing of a node's own.
+      97.3 % by default (d_in > q > 0, s > 0). No method exceeds B but by chance: given these
+      classes, the rest of the graph does not depend on a node's own.
 
-    Half of the nodes are fixed as the test set; a sixth for validation and, of every class, 6 nodes
-    for V_tr and 6 for V_out are drawn per repetition, all in proportion to the classes. The other
+    Half of the nodes are fixed as the test set. Per repetition a sixth is drawn for validation, and
+    of every class 6 nodes for V_tr and 6 for V_out, all in proportion to the classes. The other
     nodes are in no split.
 
     Args:

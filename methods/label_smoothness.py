@@ -16,14 +16,14 @@ from lapbench.methods.base.smoothness import Neighbors, Power, smoothness_by_dep
 class LabelSmoothness(Term):
     r"""Label smoothness: bounds how much the smoothness of label signals changes layer by layer.
 
-    At the output of each of the d ReLU layers a graph joins the samples of a mini-batch, with the
-    cosine of their features as weight, and the labels have the smoothness σ_ℓ = tr(SᵀL_ℓ^m S), S
-    one-hot. The penalty is
+    At the output of each of the d ReLU layers a graph joins the samples of a mini-batch, weighted
+    by the cosine of their features. The one-hot labels S have the smoothness σ_ℓ = tr(SᵀL_ℓ^m S) on
+    it. The penalty is
 
     .. math:: \gamma^m \frac{1}{d - 1} \sum_{\ell=2}^d |\sigma_\ell - \sigma_{\ell-1}|,
 
-    the absolute value outside the sum over classes. σ grows with the batch size b like b^{m+1}: it
-    is multiplied by (b₀/b)^{m+1}, so that γ means the same for all b.
+    with the absolute value outside the sum over classes. As σ grows with the batch size b like
+    b^{m+1}, it is multiplied by (b₀/b)^{m+1}: γ then means the same for all b.
 
     Args:
         gamma: γ.
@@ -31,9 +31,9 @@ class LabelSmoothness(Term):
         k: neighbours of every sample by cosine, or ``"all"``, which is cheaper.
         reference_batch_size: b₀, 100 in the paper.
 
-    Source: label-smoothness paper, sections 3.1 to 3.4, eq. 1, 4, 5 and 9, appendix B: γ = 0.01,
+    Source: label-smoothness paper, sections 3.1 to 3.4, eq. 1, 4, 5 and 9. Appendix B has γ = 0.01,
     m = 2 and all neighbours, for a network with batch normalisation. The double sum of eq. 4 is
-    twice its sᵀLs, which is what counts here.
+    twice its sᵀLs, which is used here.
 
     """
 

@@ -15,17 +15,17 @@ class StridedCNN(Backbone):
     """Two strided convolutions and a linear layer, for images from 4×4 pixels.
 
     4×4 kernels, stride 2 and padding 1: each convolution halves height and width. Prefer it where
-    accuracy is to be verified: it is affine between few ReLUs, without pooling.
+    accuracy is to be verified: it has few ReLUs and no pooling, and is affine in between.
 
     Args:
         width: channels of the first convolution; the second has twice as many.
         feature_size: size of the linear layer, after whose ReLU come the features.
 
-    Source: sparse-manifold paper, appendix B. It prints "2x2 strided convolutions", which is read
-    here as stride 2×2, with the 4×4 kernels and the padding of the networks that it names as the
-    same but for 100 hidden units: Wong, Schmidt, Metzen and Kolter, "Scaling provable adversarial
-    defenses", NeurIPS 2018; Xiao, Tjeng, Shafiullah and Madry, "Training for faster adversarial
-    robustness verification via inducing ReLU stability", ICLR 2019.
+    Source: sparse-manifold paper, appendix B. Its "2x2 strided convolutions" are read as stride
+    2×2. Kernels and padding are those of the networks from which it differs in the hidden units
+    alone (100 there): Wong, Schmidt, Metzen and Kolter, "Scaling provable adversarial defenses",
+    NeurIPS 2018; Xiao, Tjeng, Shafiullah and Madry, "Training for faster adversarial robustness
+    verification via inducing ReLU stability", ICLR 2019.
 
     """
 

@@ -117,9 +117,9 @@ def _theorem(
 ) -> tuple[float, float, float]:
     """The extreme eigenvalues of B on a component, and the bound at distance 0.
 
-    B = S_in/|V_tr| + λL/|E|, counted on the whole graph, and the bound, without the factor that the
-    paper leaves open, is
-    λ (√|V_out| + μ_min √|V_tr| |V_out|) / (μ_min³ |V_tr| |E|) for labels of at most 1.
+    B = S_in/|V_tr| + λL/|E|, counted on the whole graph. Without the factor that the paper leaves
+    open, the bound for labels of at most 1 is
+    λ (√|V_out| + μ_min √|V_tr| |V_out|) / (μ_min³ |V_tr| |E|).
 
     Source: bilevel paper, Theorem 4.1.
     """

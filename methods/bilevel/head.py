@@ -11,12 +11,13 @@ from lapbench.methods.base.model import Model
 from lapbench.methods.bilevel.laplacian_model import LaplacianModel
 from lapbench.methods.bilevel.network_model import NetworkModel
 from lapbench.methods.bilevel.options import BilevelOptions
+from lapbench.methods.bilevel.parts import check_samples
 from lapbench.methods.bilevel.sample_model import SampleModel
 
 
 @validated
 class Bilevel(BilevelOptions, Head):
-    r"""Bilevel graph learning: edge weights that make a classifier of V_tr right on V_out.
+    r"""Learns edge weights so that a classifier fitted on V_tr predicts V_out.
 
     .. math:: \min_A \frac{1}{|V_{out}|} \sum_{i \in V_{out}} \ell(Y(A)_i, y_i) + \gamma R(A),
 
@@ -24,24 +25,26 @@ class Bilevel(BilevelOptions, Head):
     (eq. 1), or the training of a graph network (eq. 2). The gradient in A is the hypergradient.
     An epoch is an outer iteration. Prefer it where a graph is given and not trusted.
 
-    On **node tasks** the edges are the observed ones. With ``inner = "laplacian"`` the backbone
-    plays no part; with ``"network"`` it is what is trained inside. V_out is what the task names,
-    else half of the training nodes. Of all outer iterations, and inner steps where these are
-    unrolled, that of the highest validation accuracy is kept, the first of several; the metric
-    ``last_step_accuracy`` is without this choice; the curve of an outer iteration is that of the
-    graph before its step. On **other tasks** a graph of nearest neighbours
-    joins backbone features of V_tr, half of the training samples, and of the batch; the backbone
-    is trained with the weights, and the last epoch is kept, as for every method.
+    On **node tasks** the edges are the observed ones. With ``inner = "laplacian"`` the backbone is
+    not used; with ``"network"`` it is what the inner problem trains. V_out is what the task names,
+    else half of the training nodes. The outer iteration of the highest validation accuracy is kept,
+    the first of several. Where inner steps are unrolled, they are candidates too. The metric
+    ``last_step_accuracy`` is that without this choice. The curve of an outer iteration shows the
+    graph before its step.
+
+    On **other tasks** a graph of nearest neighbours joins the backbone features of the batch and of
+    V_tr, half of the training samples. The backbone is trained with the weights, and the last epoch
+    is kept, as for every method.
 
     Options: :class:`~lapbench.methods.bilevel.options.BilevelOptions`.
 
     Raises:
-        ValueError: if an option is given that the others leave without effect, V_tr or V_out is
-            empty, a class of V_out is missing in V_tr, or no minimiser exists (``ridge = 0``).
+        ValueError: if an option has no effect, V_tr or V_out is empty, a class of V_out is missing
+            in V_tr, or no minimiser exists (``ridge = 0``).
 
-    Source: bilevel paper, sections 1, 5 and 6; there λ = 1 (0.1 on the observed graph), Adam with
-    rate 0.1 and 500 steps for eq. 1, 0.01 and 100 for eq. 2, outer Adam with 150 iterations of rate
-    0.01 (``"g2g"``: 0.001, with the network 0.0001), γ = 1.
+    Source: bilevel paper, sections 1, 5 and 6. It sets γ = 1, and λ = 1 (0.1 on the observed
+    graph). Inner Adam takes 500 steps of rate 0.1 for eq. 1, and 100 of 0.01 for eq. 2. Outer Adam
+    takes 150 iterations of rate 0.01 (``"g2g"``: 0.001, with the network 0.0001).
 
     """
 
@@ -73,7 +76,7 @@ class Bilevel(BilevelOptions, Head):
 
         """
         if not task.nodes_only:
-            self._check_samples(task)
+            check_samples(self, task)
             return SampleModel(backbone, self, task)
         if self.inner == "laplacian":
             return LaplacianModel(self, task)
@@ -83,14 +86,3 @@ class Bilevel(BilevelOptions, Head):
                 "must be gnn or appnp"
             )
         return NetworkModel(backbone, self, task)
-
-    def _check_samples(self, task: Task) -> None:
-        """Refuse a task in which a class would be missing from V_tr or from V_out."""
-        smallest = int(task.train.y[task.train.y >= 0].bincount(minlength=task.num_classes).min())
-        per_class = 1 if self.inner_per_class == "half" else self.inner_per_class
-        if per_class >= smallest:
-            raise ValueError(
-                f"inner_per_class: received {self.inner_per_class!r}, but the smallest class of "
-                f"{task.name} has {smallest} labelled training samples, and some must stay for "
-                f"V_out; must be from 1 to {smallest - 1}, or 'half' of 2 or more"
-            )

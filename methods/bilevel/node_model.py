@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from lapbench.datasets.base.task import Split, Task
-from lapbench.methods.base.base_set import order_by_class
 from lapbench.methods.base.budget import Budget
 from lapbench.methods.base.capabilities import (
     HasCheckpointState,
@@ -28,6 +27,7 @@ from lapbench.methods.base.selection import Selection, State
 from lapbench.methods.bilevel.diagnostics import compare_with_implicit, scarcity
 from lapbench.methods.bilevel.learned_graph import Refined, degree_penalty, make_graph, within_hops
 from lapbench.methods.bilevel.options import BilevelOptions
+from lapbench.methods.bilevel.parts import divide_nodes
 from lapbench.methods.softmax import cross_entropy
 
 
@@ -53,7 +53,7 @@ class NodeModel(Model, TrainsInPhases, HoldsOut, HasCheckpointState, HasNumbers,
         self.head = head
         self.x = task.train.x
         self.num_classes = task.num_classes
-        self.inner, self.outer = _divide(head, task)
+        self.inner, self.outer = divide_nodes(head, task)
         self.labels = task.train.y
         self.edge_index = within_hops(task.edge_index, len(self.x), head.power)
         size = self.edge_index.shape[1]
@@ -225,28 +225,3 @@ class NodeModel(Model, TrainsInPhases, HoldsOut, HasCheckpointState, HasNumbers,
             # Weights kept from training are forgotten; predictions find the same ones again.
             self.restore({})
             yield
-
-
-def _divide(head: BilevelOptions, task: Task) -> tuple[Tensor, Tensor]:
-    """The nodes V_tr and V_out; without a learned graph, V_tr has all."""
-    y = task.train.y
-    known = (y >= 0).nonzero()[:, 0]
-    if head.graph == "observed":
-        return known, known[:0]
-    if task.outer is None:
-        outer = order_by_class(y, np.random.default_rng(0))[1::2]
-    else:
-        outer = task.outer[y[task.outer] >= 0]
-    if not len(outer):
-        raise ValueError(
-            f"V_out: {task.name} has no labelled outer node to learn a graph from; must be one "
-            'or more: use train = "all", or graph = "observed", which needs none'
-        )
-    inner = known[~torch.isin(known, outer)]
-    lacking = set(y[outer].tolist()) - set(y[inner].tolist())
-    if lacking:
-        raise ValueError(
-            f"V_tr: {task.name} has no labelled inner node of class {min(lacking)}, which V_out "
-            "has; must be one or more of each: raise labeled, or leave it out"
-        )
-    return inner, outer.sort().values

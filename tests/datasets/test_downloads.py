@@ -22,6 +22,7 @@ from lapbench.datasets.files.files import DataError, MissingDataError
 
 CONTENT = bytes(range(256)) * 400
 NAME = "folder/file.bin"
+PAIR = {"first": b"1", "second": b"2"}
 
 
 @pytest.fixture(autouse=True)
@@ -41,84 +42,67 @@ def server() -> Iterator[Server]:
         yield running
 
 
-def cut_off(handler: BaseHTTPRequestHandler, _: Server) -> None:
-    send(handler, CONTENT[:1000], len(CONTENT))
-
-
-def short(handler: BaseHTTPRequestHandler, _: Server) -> None:
-    send(handler, CONTENT[:1000])
-
-
-def corrupted(handler: BaseHTTPRequestHandler, _: Server) -> None:
-    send(handler, CONTENT[:-1] + b"\0")
-
-
-def missing(handler: BaseHTTPRequestHandler, _: Server) -> None:
-    handler.send_error(404)
-
-
 def silent(handler: BaseHTTPRequestHandler, server: Server) -> None:
     send(handler, CONTENT[:1000], len(CONTENT))
     server.over.wait(30)
 
 
-def circling(handler: BaseHTTPRequestHandler, _: Server) -> None:
+def redirect(handler: BaseHTTPRequestHandler, place: str) -> None:
     handler.send_response(302)
-    handler.send_header("Location", handler.path)
+    handler.send_header("Location", place)
     handler.end_headers()
 
 
 BAD = {
-    cut_off: "IncompleteRead",
-    short: "does not match the known hash",
-    corrupted: "does not match the known hash",
-    missing: "404 Client Error",
-    silent: "timed out",
-    circling: "Exceeded 30 redirects",
+    "cut off": (lambda handler, _: send(handler, CONTENT[:1000], len(CONTENT)), "IncompleteRead"),
+    "short": (lambda handler, _: send(handler, CONTENT[:1000]), "hash"),
+    "corrupted": (lambda handler, _: send(handler, CONTENT[:-1] + b"\0"), "hash"),
+    "missing": (lambda handler, _: handler.send_error(404), "404"),
+    "silent": (silent, "timed out"),
+    "circling": (lambda handler, _: redirect(handler, handler.path), "redirects"),
 }
 
 
-@pytest.mark.parametrize("bad", BAD, ids=lambda bad: bad.__name__)
+@pytest.mark.parametrize("case", BAD)
 class TestABadServer:
-    def test_ends_in_an_error_that_says_why_and_what_to_put_where(
-        self, server: Server, data: Path, bad: object
+    def test_is_an_error_that_says_what_to_put_where_or_left_for_the_next_mirror(
+        self, server: Server, data: Path, case: str
     ):
+        bad, reason = BAD[case]
         server.answers["one"] = lambda handler: bad(handler, server)
-        data_files = plain(NAME, CONTENT, f"{server.url}one")
-        with refused(MissingDataError, f"{server.url}one:", f"{BAD[bad]}") as error:
-            fetch(data_files)
-        assert f"{data / NAME} (MD5 sum {md5(CONTENT)})" in str(error.value)
-        assert f"LAPBENCH_DATA (now {data})" in str(error.value)
+        named = (f"{server.url}one:", reason, f"{data / NAME} (MD5 sum {md5(CONTENT)})")
+        with refused(MissingDataError, *named, f"LAPBENCH_DATA (now {data})"):
+            fetch(plain(NAME, CONTENT, f"{server.url}one"))
         assert listing(data) == {"mine.txt"}
-
-    def test_is_tried_again_which_may_work(self, server: Server, data: Path, bad: object):
-        def better(handler: BaseHTTPRequestHandler) -> None:
-            first = len(server.asked) <= {circling: 31}.get(bad, 1)
-            bad(handler, server) if first else send(handler, CONTENT)
-
-        server.answers["one"] = better
-        assert fetch(plain(NAME, CONTENT, f"{server.url}one")) == [data / NAME]
-        assert (data / NAME).read_bytes() == CONTENT
-        assert listing(data) == {"mine.txt", NAME}
-
-    def test_is_left_for_the_next_mirror(self, server: Server, data: Path, bad: object):
-        server.answers["one"] = lambda handler: bad(handler, server)
         with serving() as other:
             good = other.offer("two", CONTENT)
             assert contents(plain(NAME, CONTENT, f"{server.url}one", good)) == [CONTENT]
             assert other.asked == ["two"]
         assert listing(data) == {"mine.txt", NAME}
 
+    def test_is_tried_again_which_may_work(self, server: Server, data: Path, case: str):
+        def better(handler: BaseHTTPRequestHandler) -> None:
+            first = len(server.asked) <= (31 if case == "circling" else 1)
+            BAD[case][0](handler, server) if first else send(handler, CONTENT)
 
-def test_redirections_are_followed(server: Server, data: Path):
+        server.answers["one"] = better
+        assert contents(plain(NAME, CONTENT, f"{server.url}one")) == [CONTENT]
+        assert listing(data) == {"mine.txt", NAME}
+
+
+def test_redirections_are_followed_and_compression_is_not_asked_for(server: Server, data: Path):
+    headers = []
+
     def elsewhere(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(302)
-        handler.send_header("Location", server.offer("there", CONTENT))
-        handler.end_headers()
+        headers.append(handler.headers["Accept-Encoding"])
+        redirect(handler, server.offer("there", CONTENT))
 
     server.answers["here"] = elsewhere
-    assert contents(plain(NAME, CONTENT, f"{server.url}here")) == [CONTENT]
+    assert fetch(plain(NAME, CONTENT, f"{server.url}here")) == [data / NAME]
+    assert (data / NAME).read_bytes() == CONTENT
+    assert (data / NAME).stat().st_mode == (data / "mine.txt").stat().st_mode
     assert server.asked == ["here", "there"]
+    assert headers == ["identity"]
     assert listing(data) == {"mine.txt", NAME}
 
 
@@ -133,25 +117,23 @@ def test_interruption_leaves_nothing(server: Server, data: Path, monkeypatch: py
     assert listing(data) == {"mine.txt"}
 
 
-def test_what_is_there_is_not_asked_for_and_stays(server: Server, data: Path):
+def test_existing_files_are_kept_and_not_downloaded(server: Server, data: Path):
     texts = {name: name.encode() for name in ("first", "second", "third")}
-    data_files = zipped(texts, "raw", server.url)
     for name, text in texts.items():
         server.offer(f"{name}.gz", gzip.compress(text, mtime=0))
     own = gzip.compress(texts["second"], 1, mtime=9)
     write_files(data, {"raw/first": texts["first"], "raw/second.gz": own})
-    assert contents(data_files) == list(texts.values())
+    assert contents(zipped(texts, "raw", server.url)) == list(texts.values())
     assert server.asked == ["third.gz"]
     assert (data / "raw/second.gz").read_bytes() == own
     assert listing(data) == {"mine.txt", "raw/first", "raw/second.gz", "raw/third.gz"}
 
 
-def test_a_wrong_file_is_refused_with_both_hashes_and_stays(server: Server, data: Path):
+def test_a_wrong_file_is_refused_with_both_hashes_and_kept(server: Server, data: Path):
     write_files(data, {NAME: b"other"})
-    with refused(DataError, f"{data / NAME}") as error:
+    hashes = (md5(b"other"), md5(CONTENT))
+    with refused(DataError, f"{data / NAME}", *hashes, "lapbench data fetch tiny"):
         contents(plain(NAME, CONTENT, server.offer("one", CONTENT)))
-    for part in (md5(b"other"), md5(CONTENT), "put the original", "lapbench data fetch tiny"):
-        assert part in str(error.value)
     assert server.asked == []
     assert (data / NAME).read_bytes() == b"other"
 
@@ -168,7 +150,7 @@ def test_a_damaged_gzip_file_is_refused(data: Path, content: bytes):
 
 
 def test_one_file_failing_does_not_keep_others_from_coming(server: Server, data: Path):
-    data_files = zipped({"first": b"1", "second": b"2"}, "raw", server.url)
+    data_files = zipped(PAIR, "raw", server.url)
     server.offer("second.gz", gzip.compress(b"2", mtime=0))
     with refused(MissingDataError, "tiny", "1 of 2"):
         fetch(data_files)
@@ -178,27 +160,23 @@ def test_one_file_failing_does_not_keep_others_from_coming(server: Server, data:
 
 
 def test_a_host_that_does_not_answer_is_tried_for_one_file_only(server: Server):
-    for name in ("first", "second"):
+    for name in PAIR:
         server.answers[f"{name}.gz"] = lambda handler: silent(handler, server)
     with refused(MissingDataError, "second.gz: not tried again"):
-        fetch(zipped({"first": b"1", "second": b"2"}, "raw", server.url))
+        fetch(zipped(PAIR, "raw", server.url))
     assert server.asked == ["first.gz", "first.gz"]
 
 
 def test_without_a_network_every_file_is_named_with_its_addresses(data: Path):
     with serving() as server:
         closed = server.url
-    data_files = zipped({"first": b"1", "second": b"2"}, "raw", closed)
-    with pytest.raises(MissingDataError) as error:
-        contents(data_files)
-    message = str(error.value)
-    assert message.startswith("tiny: 2 of 2 files are not there, and downloading them failed:\n")
+    data_files = zipped(PAIR, "raw", closed)
+    named = ["tiny: 2 of 2 files", "refused", "lapbench data fetch tiny"]
     for each in data_files.downloads:
-        assert f"{data / each.name} (MD5 sum {each.md5})" in message
-        assert f"or {each.files[0].places[0]} below {data}" in message
-        assert each.mirrors[0] in message
-    assert "onnection refused" in message
-    assert "`lapbench data fetch tiny` tries" in message
+        named += [f"{data / each.name} (MD5 sum {each.md5})", each.mirrors[0]]
+        named += [f"{each.files[0].places[0]} below {data}"]
+    with refused(MissingDataError, *named):
+        contents(data_files)
     assert listing(data) == {"mine.txt"}
 
 
@@ -216,68 +194,42 @@ def test_two_at_once_do_not_harm_each_other(server: Server, data: Path):
     assert listing(data) == {"mine.txt", NAME}
 
 
-def test_files_have_the_usual_permissions(server: Server, data: Path):
-    fetch(plain(NAME, CONTENT, server.offer("one", CONTENT)))
-    assert (data / NAME).stat().st_mode == (data / "mine.txt").stat().st_mode
-
-
-def test_compression_on_the_way_is_not_asked_for(server: Server):
-    headers = []
-
-    def note(handler: BaseHTTPRequestHandler) -> None:
-        headers.append(handler.headers["Accept-Encoding"])
-        send(handler, CONTENT)
-
-    server.answers["one"] = note
-    fetch(plain(NAME, CONTENT, f"{server.url}one"))
-    assert headers == ["identity"]
-
-
 def test_tests_reach_no_other_machine(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(
-        requests.Session, "send", lambda *_, **__: pytest.fail("reaches the internet")
-    )
+    monkeypatch.setattr(requests.Session, "send", lambda *_, **__: pytest.fail("is online"))
     with refused(MissingDataError, "tests download nothing"):
         fetch(plain(NAME, CONTENT, "https://example.org/file"))
 
 
 MEMBERS = {"tiny/one": b"1", "tiny/two": b"2"}
+GOOD = archive(MEMBERS)
 
 
 class TestArchives:
     def test_give_the_expected_members_alone(self, server: Server, data: Path):
         content = archive({**MEMBERS, "tiny/readme.html": b"hello", "three": b"3"})
-        assert contents(packed(content, MEMBERS, server.offer("tiny.tar.gz", content))) == [
-            b"1",
-            b"2",
-        ]
+        offered = packed(content, MEMBERS, server.offer("tiny.tar.gz", content))
+        assert contents(offered) == [b"1", b"2"]
         assert listing(data) == {"mine.txt", *MEMBERS}
 
-    def test_of_the_user_are_used_in_place(self, server: Server, data: Path):
-        content = archive(MEMBERS)
-        write_files(data, {"tiny.tar.gz": content})
-        assert contents(packed(content, MEMBERS, f"{server.url}one")) == [b"1", b"2"]
+    def test_of_the_user_are_used_in_place_and_replace_no_file(self, server: Server, data: Path):
+        write_files(data, {"tiny.tar.gz": GOOD, "tiny/one": b"own"})
+        fetch(packed(GOOD, MEMBERS, f"{server.url}one"))
         assert server.asked == []
         assert listing(data) == {"mine.txt", "tiny.tar.gz", *MEMBERS}
-
-    def test_leave_files_that_are_there_as_they_are(self, data: Path):
-        content = archive(MEMBERS)
-        write_files(data, {"tiny.tar.gz": content, "tiny/one": b"own"})
-        fetch(packed(content, MEMBERS))
         assert (data / "tiny/one").read_bytes() == b"own"
         assert (data / "tiny/two").read_bytes() == b"2"
 
     def test_are_not_opened_if_their_hash_is_wrong(
         self, server: Server, data: Path, monkeypatch: pytest.MonkeyPatch
     ):
-        bad, good = archive({**MEMBERS, "../evil": b"evil"}), archive(MEMBERS)
+        bad = archive({**MEMBERS, "../evil": b"evil"})
         monkeypatch.setattr(tarfile, "open", lambda *_: pytest.fail("opens it"))
         with refused(MissingDataError, "hash"):
-            fetch(packed(good, MEMBERS, server.offer("one", bad)))
+            fetch(packed(GOOD, MEMBERS, server.offer("one", bad)))
         assert listing(data) == {"mine.txt"}
         write_files(data, {"tiny.tar.gz": bad})
-        with refused(DataError, md5(bad), md5(good)):
-            fetch(packed(good, MEMBERS))
+        with refused(DataError, md5(bad), md5(GOOD)):
+            fetch(packed(GOOD, MEMBERS))
         assert listing(data) == {"mine.txt", "tiny.tar.gz"}
 
     @pytest.mark.parametrize(
@@ -299,17 +251,23 @@ class TestArchives:
         member = tarfile.TarInfo(name.format(outside=outside))
         member.type, member.linkname = kind, target.format(outside=outside)
         content = archive(MEMBERS, member)
-        with refused(DataError, "link") as error:
+        with refused(DataError, "link", repr(member.name)):
             fetch(packed(content, MEMBERS, server.offer("one", content)))
-        assert repr(member.name) in str(error.value)
         assert listing(outside) == {"data/mine.txt"}
 
-    def test_that_are_cut_off_or_lack_a_member_leave_nothing(self, server: Server, data: Path):
-        whole, lacking = archive({"tiny/one": b"1" * 9999}), archive({"tiny/one": b"1"})
-        for content, named in ((whole[:-30], "archive"), (lacking, "tiny/two")):
-            with refused(DataError, named):
-                fetch(packed(content, MEMBERS, server.offer("one", content)))
-            assert listing(data) == {"mine.txt"}
+    @pytest.mark.parametrize(
+        ("content", "named"),
+        [
+            (archive({"tiny/one": b"1" * 9999})[:-30], "archive"),
+            (archive({"tiny/one": b"1"}), "tiny/two"),
+        ],
+    )
+    def test_that_are_cut_off_or_lack_a_member_leave_nothing(
+        self, server: Server, data: Path, content: bytes, named: str
+    ):
+        with refused(DataError, named):
+            fetch(packed(content, MEMBERS, server.offer("one", content)))
+        assert listing(data) == {"mine.txt"}
 
 
 def test_a_pickle_with_a_wrong_hash_is_not_opened(data: Path, monkeypatch: pytest.MonkeyPatch):

@@ -7,18 +7,8 @@ import pytest
 import torch
 from expect_refusal import refused
 from make_cells import create
-from make_data_files import (
-    IDX_NAMES,
-    archive,
-    cifar_batch,
-    idx,
-    numbered,
-    packed,
-    plain,
-    svhn_file,
-    write,
-    zipped,
-)
+from make_data_files import IDX_NAMES, archive, cifar_batch, idx, numbered, packed, plain
+from make_data_files import svhn_file, write, zipped
 from pydantic import ValidationError
 
 from lapbench.datasets.base.data_files import DataFiles
@@ -119,13 +109,10 @@ class TestEveryPublishedImageSet:
             assert all(url.startswith(("https://", "http://")) for url in download.mirrors)
             assert download.is_archive or download.name in download.files[0].places
 
-    def test_needs_a_training_image_of_every_class(self, name: str):
+    def test_needs_a_training_image_of_every_class_and_no_validation(self, name: str):
         kind = load("datasets", name)
         with refused(ValidationError, "train_size", kind.classes - 1):
             kind(train_size=kind.classes - 1)
         with refused(ValidationError, f"0 of {kind.training} images"):
             kind(validation=kind.training)
-
-    def test_needs_no_validation_set(self, name: str):
-        kind = load("datasets", name)
         assert kind(validation=0, train_size=kind.training).train_rows == "drawn"

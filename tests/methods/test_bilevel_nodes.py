@@ -1,6 +1,7 @@
 """Bilevel learning on nodes: what is selected, kept and refused."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from expect_refusal import refused
 from make_bilevel import build, karate
 from make_cells import small_cell
+from torch import Tensor
 from torch.nn import functional
 
 from lapbench.datasets.base.task import Split, Task
@@ -19,7 +21,7 @@ from lapbench.methods.bilevel.implicit_gradient import minimize
 from lapbench.results.folder import ResultsFolder
 from lapbench.running.cell import Outcome, try_cell
 from lapbench.seeds import Seeds
-from lapbench.suite.cells import Cell, Evaluation
+from lapbench.suite.cells import Evaluation
 from lapbench.suite.components import Component
 from lapbench.suite.plan import PlannedCell
 from lapbench.training.adversarial import AdversarialTraining
@@ -27,25 +29,31 @@ from lapbench.training.loop import train
 from lapbench.training.samples import hide_outer
 from lapbench.training.steps import Recipe
 
-NETWORK: dict[str, Any] = {
-    "inner": "network",
-    "graph": "edges",
-    "hypergradient": "unrolled",
-    "inner_steps": 5,
+UNROLLED: dict[str, Any] = {"hypergradient": "unrolled", "inner_steps": 5}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "edges": {"graph": "edges"},
+    "g2g": {"graph": "g2g", "regularization": 1.0},
+    "unrolled": {"graph": "g2g", **UNROLLED, "inner_steps": 10},
+    "network": {"graph": "edges", "inner": "network", **UNROLLED},
 }
-EDGES_OF_CLUB: dict[str, Any] = {"graph": "edges"}
-STEPWISE: dict[str, Any] = {"graph": "g2g", "hypergradient": "unrolled", "inner_steps": 10}
-VARIANTS = [EDGES_OF_CLUB, {"graph": "g2g", "regularization": 1.0}, STEPWISE, NETWORK]
-NAMES = ["edges", "g2g", "unrolled", "network"]
+OTHERS = {"network on g2g": VARIANTS["network"] | {"graph": "g2g"}, "none": {"graph": "observed"}}
+PGD = AdversarialTraining(epsilon=1.0, step_size=0.5, steps=3)
+each_variant = pytest.mark.parametrize("name", VARIANTS)
 
 
-def trained(task: Task, pgd: AdversarialTraining | None = None, **options: Any) -> Any:
-    """A model after training, finished."""
-    model = build(task, **options)
+def train_on(task: Task, name: str, pgd: AdversarialTraining | None = None) -> Any:
+    """A variant after training, finished."""
+    model = build(task, **(VARIANTS | OTHERS)[name])
     budget, recipe = Budget(epochs=4, learning_rate=0.3), Recipe(pgd=pgd)
     train(model, task, budget, Seeds("karate", 0), recipe)
     model.finish(task, np.random.default_rng(0))
     return model
+
+
+@cache
+def trained(name: str, attacked: bool = False) -> Any:
+    """A variant trained on the karate club; tests leave it as it is."""
+    return train_on(karate(), name, PGD if attacked else None)
 
 
 def accuracy(model: Any, split: Split) -> float:
@@ -54,14 +62,21 @@ def accuracy(model: Any, split: Split) -> float:
         return float((model(split.x)[known].argmax(dim=1) == split.y[known]).double().mean())
 
 
-def cell(**options: Any) -> Cell:
+def run(train: str = "all", stages: bool = False, **options: Any) -> Outcome:
     """Training on the karate club."""
-    return replace(small_cell("bilevel", **options), dataset=Component("karate", {}))
-
-
-def run(described: Cell) -> Outcome:
-    planned = PlannedCell(key="0" * 16, gradient="implicit", cell=described)
+    cell = replace(
+        small_cell("bilevel", **options),
+        dataset=Component("karate", {}),
+        train=train,
+        evaluation=Evaluation(stages=stages),
+    )
+    planned = PlannedCell(key="0" * 16, gradient="implicit", cell=cell)
     return try_cell(planned, ResultsFolder("unused"))
+
+
+def assert_same_state(model: Any, expected: dict[str, Tensor]) -> None:
+    state = model.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in expected.items())
 
 
 class TestSelection:
@@ -90,61 +105,50 @@ class TestSelection:
         kept += 1
         assert selection.state == {"kept": 0}
 
-    @pytest.mark.parametrize("options", VARIANTS, ids=NAMES)
-    def test_finish_restores_the_selected_iterate_and_measure_reports_the_last(
-        self, options: dict[str, Any]
+
+class TestTrained:
+    @each_variant
+    def test_is_the_iterate_of_the_highest_validation_accuracy_and_measures_the_last(
+        self, name: str
     ):
-        task = karate()
-        model = trained(task, **options)
+        task, model = karate(), trained(name)
         assert accuracy(model, task.validation) == model.selection.best
-        before = {name: value.clone() for name, value in model.state_dict().items()}
-        assert all(torch.equal(before[name], kept) for name, kept in model.selection.state.items())
+        before = {key: value.clone() for key, value in model.state_dict().items()}
+        assert_same_state(model, model.selection.state)
         assert set(before) - set(model.selection.state) <= {"start"}
-        found = model.measure(task.test, 1)["last_step_accuracy"]
-        for name, value in model.state_dict().items():
-            assert torch.equal(value, before[name])
-        unselected = replace(
-            task, validation=Split(task.train.x, torch.full_like(task.train.y, -1))
-        )
-        assert accuracy(trained(unselected, **options), task.test) == found
+        last = model.measure(task.test, 1)["last_step_accuracy"]
+        assert_same_state(model, before)
+        nowhere = Split(task.train.x, torch.full_like(task.train.y, -1))
+        assert accuracy(train_on(replace(task, validation=nowhere), name), task.test) == last
 
-    @pytest.mark.parametrize(
-        "options", [VARIANTS[1], NETWORK | {"graph": "g2g"}], ids=["laplacian", "network"]
-    )
-    def test_under_attack_the_selected_accuracy_is_that_on_the_inputs_themselves(
-        self, options: dict[str, Any]
-    ):
-        task = karate()
-        model = trained(task, AdversarialTraining(epsilon=1.0, step_size=0.5, steps=3), **options)
-        assert accuracy(model, task.validation) == model.selection.best
+    @pytest.mark.parametrize("name", ["g2g", "network on g2g"])
+    def test_under_attack_has_the_selected_accuracy_on_the_inputs_themselves(self, name: str):
+        model = trained(name, attacked=True)
+        assert accuracy(model, karate().validation) == model.selection.best
 
-    @pytest.mark.parametrize(
-        "pgd", [None, AdversarialTraining(epsilon=1.0, step_size=0.5, steps=3)]
-    )
-    @pytest.mark.parametrize("options", VARIANTS[:2], ids=NAMES[:2])
-    def test_the_selected_scores_solve_the_inner_problem_on_the_selected_graph(
-        self, options: dict[str, Any], pgd: AdversarialTraining | None
+    @pytest.mark.parametrize("attacked", [False, True])
+    @pytest.mark.parametrize("name", ["edges", "g2g"])
+    def test_has_scores_that_solve_the_inner_problem_on_the_selected_graph(
+        self, name: str, attacked: bool
     ):
-        model = trained(karate(), pgd, **options)
+        model = trained(name, attacked)
         with torch.no_grad():
             weights = model.edge_weights(model.x).double()
             expected = minimize(model.problem, weights, torch.zeros(34, 2).double())
         torch.testing.assert_close(model.scores, expected.float(), rtol=1e-5, atol=1e-5)
 
-    @pytest.mark.parametrize("options", VARIANTS, ids=NAMES)
-    def test_labels_of_test_nodes_change_nothing(self, options: dict[str, Any]):
+    @each_variant
+    def test_is_the_same_whatever_the_labels_of_test_nodes(self, name: str):
         task = karate()
         y = torch.where(task.test.y >= 0, 1 - task.test.y, -1)
-        other = trained(replace(task, test=Split(task.test.x, y)), **options).state_dict()
-        for name, value in trained(task, **options).state_dict().items():
-            assert torch.equal(value, other[name]), name
+        other = train_on(replace(task, test=Split(task.test.x, y)), name)
+        assert_same_state(trained(name), other.state_dict())
 
-    @pytest.mark.parametrize("options", [*VARIANTS, {"graph": "observed"}], ids=[*NAMES, "none"])
-    def test_a_saved_model_predicts_the_same(self, options: dict[str, Any], tmp_path: Path):
-        task = karate()
-        model = trained(task, **options)
+    @pytest.mark.parametrize("name", [*VARIANTS, "none"])
+    def test_predicts_the_same_when_it_is_saved(self, name: str, tmp_path: Path):
+        task, model = karate(), trained(name)
         torch.save(model.state_dict(), tmp_path / "model.pt")
-        other = build(task, seed=1, **options)
+        other = build(task, seed=1, **(VARIANTS | OTHERS)[name])
         other.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True))
         with torch.no_grad():
             assert torch.equal(other(task.test.x), model(task.test.x))
@@ -162,51 +166,42 @@ class TestParts:
         assert list(model.parameters()) == []
         assert bool((model.edge_weights(model.x) == 1).all())
 
-    @pytest.mark.parametrize("options", [EDGES_OF_CLUB, NETWORK], ids=["laplacian", "network"])
-    def test_learned_graph_has_the_outer_nodes_of_the_task(self, options: dict[str, Any]):
-        task = karate()
-        assert task.outer is not None
-        model = build(task, **options)
+    @pytest.mark.parametrize("name", ["edges", "network"])
+    def test_learned_graph_has_the_outer_nodes_of_the_task(self, name: str):
+        task, model = karate(), build(karate(), **VARIANTS[name])
         assert torch.equal(model.outer, task.outer)
         together = torch.cat((model.inner, model.outer)).sort().values
         assert torch.equal(together, (task.train.y >= 0).nonzero()[:, 0])
 
     def test_half_of_each_class_where_the_task_names_none(self):
+        """Always the same half, as a loaded model must have it."""
         task = replace(karate(), outer=None, outer_labels=None)
-        model = build(task, **EDGES_OF_CLUB)
-        for part in (model.inner, model.outer):
+        models = [build(task, seed=seed, graph="edges") for seed in range(4)]
+        for part in (models[0].inner, models[0].outer):
             assert task.train.y[part].bincount().tolist() == [2, 2]
-        assert not torch.isin(model.inner, model.outer).any()
-        drawn = {tuple(build(task, seed=seed, **EDGES_OF_CLUB).outer.tolist()) for seed in range(4)}
-        assert len(drawn) == 1, "a loaded model must have the same"
+        assert not torch.isin(models[0].inner, models[0].outer).any()
+        assert all(torch.equal(model.outer, models[0].outer) for model in models)
 
-    def test_hidden_outer_nodes_are_refused_with_the_remedy(self):
+    def test_hidden_outer_nodes_are_refused_with_the_remedy_as_a_failed_record(self):
         with refused(ValueError, "V_out: karate", 'train = "all"'):
-            build(hide_outer(karate()), **EDGES_OF_CLUB)
-
-    def test_the_refusal_is_a_failed_record(self):
-        record = run(replace(cell(graph="edges"), train="inner")).record
+            build(hide_outer(karate()), graph="edges")
+        record = run("inner", graph="edges").record
         assert record.status == "failed"
-        assert str(record.reason).startswith("ValueError: V_out: karate ")
+        assert str(record.reason).startswith("ValueError: V_out: karate")
 
 
 class TestRecords:
-    @pytest.mark.parametrize("options", [EDGES_OF_CLUB, STEPWISE], ids=["edges", "unrolled"])
-    def test_two_runs_agree_in_everything(self, options: dict[str, Any]):
-        first, second = (run(cell(**options)).record for _ in range(2))
+    @pytest.mark.parametrize("name", ["edges", "unrolled"])
+    def test_two_runs_agree_in_everything(self, name: str):
+        first, second = (run(**VARIANTS[name]).record for _ in range(2))
         assert first.status == "ok"
         assert first.metrics == second.metrics
         assert first.curves == second.curves
 
-    @pytest.mark.parametrize("options", VARIANTS[1:3], ids=NAMES[1:3])
+    @pytest.mark.parametrize("name", ["g2g", "unrolled"])
     def test_the_model_that_is_kept_is_the_one_that_was_evaluated_where_stages_are_timed(
-        self, options: dict[str, Any]
+        self, name: str
     ):
-        plain, timed = (
-            run(replace(cell(**options), evaluation=Evaluation(stages=stages))).state
-            for stages in (False, True)
-        )
+        plain, timed = (run(stages=stages, **VARIANTS[name]).state for stages in (False, True))
         assert plain is not None
-        assert timed is not None
-        for name, value in plain.items():
-            torch.testing.assert_close(timed[name], value)
+        torch.testing.assert_close(timed, plain)

@@ -31,10 +31,10 @@ def distances(task: Task, sources: list[int]) -> Tensor:
     nodes = len(task.train)
     step = torch.eye(nodes)
     step[task.edge_index[0], task.edge_index[1]] = step[task.edge_index[1], task.edge_index[0]] = 1
-    found = torch.full((nodes,), torch.inf)
-    for hops in reversed(range(nodes)):
-        found[torch.linalg.matrix_power(step, hops)[:, sources].sum(dim=1) > 0] = hops
-    return found
+    hops = torch.full((nodes,), torch.inf)
+    for count in reversed(range(nodes)):
+        hops[torch.linalg.matrix_power(step, count)[:, sources].sum(dim=1) > 0] = count
+    return hops
 
 
 class TestTheorem31:
@@ -82,19 +82,8 @@ class TestTheorem31:
         assert bool((gradient[~far] != 0).any())
 
     def test_appnp_is_taught_on_the_whole_graph(self):
-        task = path_task(length=12)
-        model = build(task, "appnp", **NETWORK)
+        model = build(path_task(length=12), "appnp", **NETWORK)
         assert bool((model.hypergradient(model.head) != 0).all())
-
-    def test_neighborhood_of_the_middle_of_a_path(self):
-        x = torch.arange(9.0)[:, None] + 1
-        found = neighborhood(torch.tensor([4]), x, path(9), reach=2)
-        assert found.nodes.tolist() == [2, 3, 4, 5, 6]
-        assert found.nodes[found.positions].tolist() == [4]
-        assert found.edges.tolist() == [2, 3, 4, 5]
-        assert found.edge_index.tolist() == [[0, 1, 2, 3], [1, 2, 3, 4]]
-        assert isinstance(found.x, Tensor)
-        assert torch.equal(found.x, x[2:7])
 
 
 def test_laplacian_hypergradient_reaches_every_edge_but_decays():
@@ -119,9 +108,9 @@ def test_scarcity_holds_the_last_hypergradient_with_its_distances():
         model = build(task, **options)
         assert model.arrays() == {}
         model.loss(task.train.x, task.train.y.index_fill(0, model.inner, -1)).backward()
-        found = model.arrays()
-        assert torch.equal(found["distance"], expected[model.edge_index].amin(dim=0))
-        assert bool(found["largest"].all())
+        arrays = model.arrays()
+        assert torch.equal(arrays["distance"], expected[model.edge_index].amin(dim=0))
+        assert bool(arrays["largest"].all())
         torch.testing.assert_close(
-            found["hypergradient"].double(), model.hypergradient(model.head), rtol=1e-4, atol=1e-6
+            arrays["hypergradient"].double(), model.hypergradient(model.head), rtol=1e-4, atol=1e-6
         )

@@ -1,7 +1,5 @@
 """Parseval training: tight frames by a step after each step, and scaled convolutions."""
 
-import copy
-import io
 import math
 from dataclasses import replace
 from itertools import product
@@ -11,21 +9,18 @@ import numpy as np
 import pytest
 import torch
 from expect_refusal import refused
-from make_cells import small_cell
+from make_cells import loaded, small_cell, trained
 from pydantic import ValidationError
 from torch import nn
 
 from lapbench.datasets.base.task import Split, Task
-from lapbench.methods.backbones.small_cnn import SmallCNN
 from lapbench.methods.base.backbone import Features
 from lapbench.methods.base.budget import Budget
 from lapbench.methods.base.model import Model
 from lapbench.methods.parseval import Parseval
 from lapbench.methods.softmax import Softmax
 from lapbench.suite.components import Component
-from lapbench.training.loop import train
 from lapbench.training.metrics import accuracy, predict
-from lapbench.training.steps import Recipe
 
 X = torch.rand(5, 2, 6, 6, generator=torch.Generator().manual_seed(0))
 TASK = Task("toy", *[Split(X, torch.tensor([0, 1, 2, -1, 0]))] * 3, num_classes=3)
@@ -78,145 +73,91 @@ def step_by_loops(weight: np.ndarray, beta: float) -> np.ndarray:
     return result
 
 
+def trained_weights(model: nn.Module) -> list[torch.Tensor]:
+    """Copies of the trained weights."""
+    return [unscaled(layer).detach().clone() for layer in layers(model)]
+
+
 class TestScaling:
     @pytest.mark.parametrize(("kernel", "square"), [((3, 3), 19), ((1, 1), 3), ((3, 5), 31)])
-    def test_divides_convolutions_by_the_root_of_twice_the_kernel_plus_1(
+    def test_divides_convolutions_alone_by_the_root_of_twice_the_kernel_plus_1(
         self, kernel: tuple[int, int], square: int
     ):
-        before, after = layers(plain_model(kernel)), layers(prepared_model(kernel=kernel))
-        for plain, scaled in zip(before[:2], after[:2], strict=True):
-            torch.testing.assert_close(scaled.weight, plain.weight / math.sqrt(square))
-            assert torch.equal(unscaled(scaled), plain.weight)
-
-    def test_leaves_linear_layers_and_biases_alone(self):
-        before, after = layers(plain_model()), layers(prepared_model())
-        for plain, same in zip(before[2:], after[2:], strict=True):
-            assert torch.equal(plain.weight, same.weight)
-            assert not nn.utils.parametrize.is_parametrized(same)
+        plain, model = plain_model(kernel), prepared_model(kernel=kernel)
+        before, after = layers(plain), layers(model)
         assert torch.equal(before[0].bias, after[0].bias)
+        for one, scaled in zip(before[:2], after[:2], strict=True):
+            torch.testing.assert_close(scaled.weight, one.weight / math.sqrt(square))
+            assert torch.equal(unscaled(scaled), one.weight)
+        for one, same in zip(before[2:], after[2:], strict=True):
+            assert torch.equal(one.weight, same.weight)
+            assert not nn.utils.parametrize.is_parametrized(same)
+        shapes = [sorted(tuple(p.shape) for p in each.parameters()) for each in (plain, model)]
+        assert shapes[0] == shapes[1]
 
-    def test_prediction_is_that_of_divided_weights(self):
-        model = plain_model()
+    def test_prediction_and_gradient_are_those_of_divided_weights(self):
+        model, divided = prepared_model(), plain_model()
         with torch.no_grad():
-            for layer in layers(model)[:2]:
+            for layer in layers(divided)[:2]:
                 layer.weight /= math.sqrt(19)
-        torch.testing.assert_close(prepared_model()(X), model(X))
-
-    def test_gradient_reaches_the_unscaled_weight(self):
-        model = prepared_model()
-        model.loss(X, TASK.train.y).backward()
-        scaled = copy.deepcopy(model)
-        for layer in layers(scaled)[:2]:
-            nn.utils.parametrize.remove_parametrizations(layer, "weight")
-        scaled.zero_grad()
-        scaled.loss(X, TASK.train.y).backward()
-        for one, two in zip(layers(model)[:2], layers(scaled)[:2], strict=True):
-            expected = two.weight.grad / math.sqrt(19)
-            torch.testing.assert_close(unscaled(one).grad, expected)
-
-    def test_every_parameter_stays_one_of_the_model(self):
-        names = {name for name, _ in prepared_model().named_parameters()}
-        assert len(names) == len(list(plain_model().parameters()))
-        shapes = sorted(tuple(p.shape) for p in prepared_model().parameters())
-        assert shapes == sorted(tuple(p.shape) for p in plain_model().parameters())
+        torch.testing.assert_close(model(X), divided(X))
+        for each in (model, divided):
+            each.loss(X, TASK.train.y).backward()
+        for one, two in zip(layers(model)[:2], layers(divided)[:2], strict=True):
+            torch.testing.assert_close(unscaled(one).grad, two.weight.grad / math.sqrt(19))
 
 
 class TestStep:
     @pytest.mark.parametrize("beta", [0.01, 0.3])
-    def test_is_the_formula_in_every_linear_and_convolutional_layer(self, beta: float):
+    def test_is_the_formula_and_a_gradient_step_of_the_distance_from_a_tight_frame(
+        self, beta: float
+    ):
+        """Of (β/4)‖WᵀW − I‖²; equation 7 as printed, with β/2, gives steps twice as long."""
         model = prepared_model(beta).double()
-        before = [unscaled(layer).detach().clone() for layer in layers(model)]
+        before = trained_weights(model)
         Parseval(beta=beta).after_step(model)
         assert len(before) == 4
         for layer, weight in zip(layers(model), before, strict=True):
-            expected = step_by_loops(weight.flatten(1).numpy(), beta).reshape(weight.shape)
-            torch.testing.assert_close(unscaled(layer).detach(), torch.from_numpy(expected))
-
-    def test_is_a_gradient_step_of_the_distance_from_a_tight_frame(self):
-        """Of (β/4)‖WᵀW − I‖²; equation 7 as printed, with β/2, gives steps twice as long."""
-        beta = 0.1
-        model = prepared_model(beta).double()
-        expected = []
-        for layer in layers(model):
-            weight = unscaled(layer).detach().clone().requires_grad_()
-            matrix = weight.flatten(1)
+            matrix = weight.flatten(1).requires_grad_()
+            expected = torch.from_numpy(step_by_loops(matrix.detach().numpy(), beta))
+            torch.testing.assert_close(unscaled(layer).flatten(1).detach(), expected)
             gap = matrix.T @ matrix - torch.eye(matrix.shape[1], dtype=torch.float64)
-            (gradient,) = torch.autograd.grad(beta / 4 * (gap**2).sum(), weight)
-            expected.append((weight - gradient).detach())
-        Parseval(beta=beta).after_step(model)
-        for layer, weight in zip(layers(model), expected, strict=True):
-            torch.testing.assert_close(unscaled(layer).detach(), weight)
+            (gradient,) = torch.autograd.grad(beta / 4 * (gap**2).sum(), matrix)
+            torch.testing.assert_close(expected, (matrix - gradient).detach())
 
-    def test_repeated_it_drives_every_singular_value_to_1(self):
+    def test_repeated_it_drives_every_singular_value_to_1_where_it_ends(self):
         model = prepared_model().double()
         start = torch.linalg.svdvals(unscaled(layers(model)[0]).flatten(1))
         assert start.max() - start.min() > 0.1
         for _ in range(300):
             Parseval(beta=0.1).after_step(model)
         for layer in layers(model):
-            found = torch.linalg.svdvals(unscaled(layer).flatten(1))
-            torch.testing.assert_close(found, torch.ones_like(found), rtol=0, atol=1e-10)
-
-    def test_tight_frames_are_fixed_points(self):
-        model = prepared_model().double()
-        for layer in layers(model):
-            nn.init.orthogonal_(unscaled(layer))
-        before = [unscaled(layer).detach().clone() for layer in layers(model)]
+            values = torch.linalg.svdvals(unscaled(layer).flatten(1))
+            torch.testing.assert_close(values, torch.ones_like(values), rtol=0, atol=1e-10)
+        before = trained_weights(model)
         Parseval(beta=0.3).after_step(model)
-        for layer, weight in zip(layers(model), before, strict=True):
-            torch.testing.assert_close(unscaled(layer).detach(), weight, rtol=0, atol=1e-14)
+        torch.testing.assert_close(trained_weights(model), before, rtol=0, atol=1e-9)
 
-    def test_biases_normalisation_and_gradients_stay(self):
+    def test_leaves_biases_normalisation_gradients_and_frozen_weights(self):
+        """Weights are frozen in a phase that trains other parameters; leaves stay the same."""
         model = prepared_model()
         model.loss(X, TASK.train.y).backward()
-        stepped = {id(unscaled(layer)) for layer in layers(model)}
-        rest = [p for p in model.parameters() if id(p) not in stepped]
-        before = [p.detach().clone() for p in rest]
-        gradients = [p.grad.clone() for p in model.parameters()]
+        frozen = [unscaled(layer).requires_grad_(False) for layer in layers(model)[::2]]
+        stepped = {id(unscaled(layer)) for layer in layers(model)[1::2]}
+        parameters = list(model.parameters())
+        before = [(p.detach().clone(), p.grad.clone()) for p in parameters]
         Parseval(beta=0.3).after_step(model)
-        assert len(rest) == 5
-        assert all(torch.equal(p, old) for p, old in zip(rest, before, strict=True))
-        for parameter, gradient in zip(model.parameters(), gradients, strict=True):
-            assert torch.equal(parameter.grad, gradient)
-
-    def test_frozen_weights_stay(self):
-        """As in a phase that trains other parameters."""
-        model = prepared_model()
-        frozen = layers(model)[::2]
-        before = [unscaled(layer).requires_grad_(False).clone() for layer in frozen]
-        trained = unscaled(layers(model)[1]).detach().clone()
-        Parseval(beta=0.3).after_step(model)
-        for layer, weight in zip(frozen, before, strict=True):
-            assert torch.equal(unscaled(layer), weight)
-        assert not torch.equal(unscaled(layers(model)[1]), trained)
-
-    def test_optimiser_goes_on_with_the_same_parameters(self):
-        model = prepared_model(0.3)
-        before = list(model.parameters())
-        Parseval(beta=0.3).after_step(model)
-        for old, new in zip(before, model.parameters(), strict=True):
+        assert len(parameters) == 5 + len(stepped) + len(frozen)
+        for old, new, (value, gradient) in zip(parameters, model.parameters(), before, strict=True):
             assert old is new
             assert new.is_leaf
-            assert new.requires_grad
+            assert torch.equal(new, value) == (id(new) not in stepped)
+            assert torch.equal(new.grad, gradient)
         model.loss(X, TASK.train.y).backward()
 
 
 def test_penalty_is_zero():
     assert float(Parseval().penalty(prepared_model(), X, TASK.train.y, 0.5)) == 0
-
-
-def test_saved_model_predicts_the_same_bit_for_bit():
-    model = Softmax().build(SmallCNN(width=4, feature_size=8).build(TASK), TASK)
-    Parseval().prepare(model)
-    Parseval(beta=0.3).after_step(model)
-    file = io.BytesIO()
-    torch.save(model.state_dict(), file)
-    file.seek(0)
-    copied = Softmax().build(SmallCNN(width=4, feature_size=8).build(TASK), TASK)
-    Parseval().prepare(copied)
-    assert not torch.equal(copied(X), model(X))
-    copied.load_state_dict(torch.load(file, weights_only=True))
-    assert torch.equal(copied(X), model(X))
 
 
 @pytest.mark.parametrize("beta", [-0.1, math.nan])
@@ -225,15 +166,14 @@ def test_impossible_beta_is_refused(beta: float):
         Parseval(beta=beta)
 
 
-def test_network_with_batch_normalisation_learns():
+def test_network_with_batch_normalisation_learns_and_a_saved_model_predicts_the_same():
     cell = replace(
         small_cell("parseval"),
         dataset=Component("digits", {}),
         backbone=Component("small_resnet", {"width": 8, "blocks": 1, "combination": "convex"}),
         budget=Budget(epochs=3, batch_size=50, learning_rate=0.01),
     )
-    task = cell.load_task()
-    model = cell.build_model(task)
-    recipe = Recipe(cell.method.create_terms())
-    train(model, task, cell.budget, cell.seeds, recipe)
+    model, task, _ = trained(cell)
     assert accuracy(predict(model, task.test.x, 500), task.test.y) > 0.7
+    copied = loaded(cell, model.state_dict())
+    assert torch.equal(copied(task.test.x), model(task.test.x))
