@@ -261,6 +261,7 @@ class TestArchives:
             (archive({"tiny/one": b"1" * 9999})[:-30], "archive"),
             (archive({"tiny/one": b"1"}), "tiny/two"),
         ],
+        ids=["cut off", "lacks a member"],
     )
     def test_that_are_cut_off_or_lack_a_member_leave_nothing(
         self, server: Server, data: Path, content: bytes, named: str
