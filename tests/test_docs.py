@@ -64,7 +64,7 @@ def test_table_of_the_papers_at_a_scale_is_that_of_its_records():
     assert (frame["status"] == "ok").all()
     assert set(frame["task"]) == {"mnist at scale 0.06"}
     last = frame.sort_values("steps").groupby(["training", "method", "metric", "attack", "level"])
-    found = last["value"].last()
+    result = last["value"].last()
     columns = [
         ("accuracy", "", 0.0),
         ("robust_accuracy", "fgsm", 0.3),
@@ -78,5 +78,5 @@ def test_table_of_the_papers_at_a_scale_is_that_of_its_records():
     assert len(lines) == 6
     for training, method, cells in lines:
         numbers = [float(cell.split()[0]) for cell in cells.split(" | ")]
-        expected = [100 * found[training.lower(), method, *column] for column in columns]
+        expected = [100 * result[training.lower(), method, *column] for column in columns]
         assert numbers == pytest.approx(expected, abs=0.051)

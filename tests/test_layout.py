@@ -122,7 +122,7 @@ def test_tests_and_docs_import_no_private_module(folder: str):
     texts = [*(ROOT / folder).rglob("*.py"), *(ROOT / folder).rglob("*.md"), ROOT / "README.md"]
     door = re.compile(r"^ *(?:from|import) (lapbench[\w.]*\._\w+)", re.MULTILINE)
     wrong = {path.name: door.findall(path.read_text(encoding="utf-8")) for path in texts}
-    assert not {name: found for name, found in wrong.items() if found}
+    assert not {name: result for name, result in wrong.items() if result}
 
 
 def test_imports_are_absolute():
@@ -174,12 +174,12 @@ def test_guide_lists_the_rooms_of_the_harness_in_their_order():
 
 def test_every_folder_is_in_the_packages_of_pyproject():
     tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
-    found = {}
+    result = {}
     for path in MODULES.values():
         first, *rest = path.parent.relative_to(ROOT).parts
-        found[".".join([FOLDERS[first], *rest])] = path.parent.relative_to(ROOT).as_posix()
-    assert set(tools["setuptools"]["packages"]) == set(found)
-    assert tools["setuptools"]["package-dir"] == found
+        result[".".join([FOLDERS[first], *rest])] = path.parent.relative_to(ROOT).as_posix()
+    assert set(tools["setuptools"]["packages"]) == set(result)
+    assert tools["setuptools"]["package-dir"] == result
 
 
 def test_public_files_of_methods_define_one_public_component():

@@ -35,8 +35,8 @@ class TestAffineLayers:
         layers = affine_layers(model, task.input_shape)
         assert len(layers) == count
         expected = model.double().outputs(model.features(task.test.x.double()))
-        found = logits(layers, flat(task.test.x))
-        np.testing.assert_allclose(found, expected.detach().numpy(), atol=1e-11, rtol=0)
+        result = logits(layers, flat(task.test.x))
+        np.testing.assert_allclose(result, expected.detach().numpy(), atol=1e-11, rtol=0)
 
     def test_of_a_hidden_layer_are_two(self):
         task = images(4)
@@ -44,8 +44,8 @@ class TestAffineLayers:
         layers = affine_layers(model, task.input_shape)
         assert [layer.weight.shape[0] for layer in layers] == [64, 64, 7, task.num_classes]
         expected = model.double().outputs(model.features(task.test.x.double()))
-        found = logits(layers, flat(task.test.x))
-        np.testing.assert_allclose(found, expected.detach().numpy(), atol=1e-11, rtol=0)
+        result = logits(layers, flat(task.test.x))
+        np.testing.assert_allclose(result, expected.detach().numpy(), atol=1e-11, rtol=0)
 
     @pytest.mark.parametrize(
         ("head", "backbone", "reason"),

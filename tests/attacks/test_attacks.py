@@ -70,13 +70,13 @@ def run(case: str, head: str, data: str) -> Run:
     ]
     before = state(target.model)
     try:
-        found = candidates(case, target, batch)
+        result = candidates(case, target, batch)
     finally:
         for spy in spies:
             spy.remove()
     assert batch.x.equal(given.x)
     assert batch.y.equal(given.y)
-    return Run(target, given, seen, found, before, state(target.model))
+    return Run(target, given, seen, result, before, state(target.model))
 
 
 def state(model: Model) -> list[Any]:
@@ -133,7 +133,7 @@ class TestEveryAttack:
         random.seed(7)
         np.random.seed(7)
         target = target_of(head, data)
-        again = [found.x for found in candidates(case, target, batch_of(target.task))]
+        again = [result.x for result in candidates(case, target, batch_of(target.task))]
         assert all(a.equal(b) for a, b in zip(first, again, strict=True))
 
     def test_lowers_the_accuracy(self, case: str, head: str, data: str):
@@ -147,8 +147,8 @@ class TestEveryAttack:
 def test_random_attacks_are_those_that_another_seed_changes(case: str):
     target = target_of("softmax")
     other = candidates(case, target, batch_of(target.task), seed=1)
-    found = zip(run(case, "softmax", "digits").found, other, strict=True)
-    assert all(a.x.equal(b.x) for a, b in found) == (case not in RANDOM)
+    result = zip(run(case, "softmax", "digits").found, other, strict=True)
+    assert all(a.x.equal(b.x) for a, b in result) == (case not in RANDOM)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if "," not in case])
@@ -178,19 +178,19 @@ class TestTargets:
             single += torch.autograd.grad(loss, x)
         expected = torch.stack(single).mean(dim=0)
         expected[batch.y < 0] = 0
-        found = target.gradient(batch.x, batch.y, base_sets=3)
-        assert relative_error(found, expected) < 1e-4
+        result = target.gradient(batch.x, batch.y, base_sets=3)
+        assert relative_error(result, expected) < 1e-4
         assert relative_error(target.gradient(batch.x, batch.y), expected) > 0.1
 
     def test_base_sets_change_what_pgd_finds(self):
         target = target_of("gll")
         batch = batch_of(target.task)
-        found = []
+        result = []
         for base_sets in (1, 2):
             torch.manual_seed(0)
             made = create("attacks", "pgd", epsilons=[0.1], steps=[2], base_sets=base_sets)
-            found += [candidate.x for candidate in made.perturb(target, batch.x, batch.y)]
-        assert not found[0].equal(found[1])
+            result += [candidate.x for candidate in made.perturb(target, batch.x, batch.y)]
+        assert not result[0].equal(result[1])
         skipped = create("attacks", "pgd", epsilons=[0.1], steps=[2], base_sets=2)
         assert "no base set" in (skipped.skip(target_of("softmax")) or "")
 
@@ -236,7 +236,7 @@ def test_ifgsm_takes_five_times_the_steps_to_the_boundary(
 def test_ifgsm_takes_the_steps_that_are_given_for_every_epsilon():
     target, batch = linear_target(classes=3, size=4, bounds=None)
     made = create("attacks", "ifgsm", epsilons=[0.1, 0.3], step_size=0.05, steps=7)
-    levels = [found.level for found in made.perturb(target, batch.x, batch.y)]
+    levels = [result.level for result in made.perturb(target, batch.x, batch.y)]
     assert [(level.value, level.steps) for level in levels] == [
         (epsilon, step) for epsilon in (0.1, 0.3) for step in (2, 4, 6, 7)
     ]

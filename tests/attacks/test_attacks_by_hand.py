@@ -35,11 +35,11 @@ class TestCarliniWagner:
         y = batch.y.clone()
         y[0] = (y[0] + 1) % 4
         options = {"constants": [0.3, 5.0], "steps": steps, "learning_rate": 0.05, "on": on}
-        found = list(
+        result = list(
             create("attacks", "cw-gll", **options, units=units).perturb(target, batch.x, y)
         )
         scale = target.deviation.numpy() if units == "normalised" else np.ones(5)
-        for candidate, c in zip(found, (0.3, 5.0), strict=True):
+        for candidate, c in zip(result, (0.3, 5.0), strict=True):
             assert candidate.x[0].equal(batch.x[0])
             for row in range(1, len(y)):
                 expected = by_hand(target.model, batch.x[row].numpy(), c, steps, on, scale, bounds)
@@ -51,8 +51,8 @@ class TestCarliniWagner:
         kept = []
         for on in ("probabilities", "logits"):
             made = create("attacks", "cw-gll", constants=[1.0], on=on)
-            (found,) = made.perturb(target, batch.x, batch.y)
-            kept.append(int(right(target, found.x, batch.y).sum()))
+            (result,) = made.perturb(target, batch.x, batch.y)
+            kept.append(int(right(target, result.x, batch.y).sum()))
         assert abs(kept[0] - kept[1]) >= 5
 
     @pytest.mark.parametrize("case", sorted(NEEDS_BOUNDS))
@@ -67,15 +67,15 @@ class TestCarliniWagner:
         """Where bounds do not matter, that is |f|/‖w‖ for f = log p_y − log p_j = wᵀx + b."""
         target, batch = linear_target(classes=2, size=5, bounds=(-9.0, 9.0), scale=2)
         made = create("attacks", "cw-strong", steps=200, searches=6, learning_rate=0.02)
-        (found,) = made.perturb(target, batch.x, batch.y)
+        (result,) = made.perturb(target, batch.x, batch.y)
         weights = target.model.linear.weight
         with torch.no_grad():
             score = (target.model(batch.x) @ torch.tensor([1.0, -1.0]).double()).abs()
         nearest = score / (weights[0] - weights[1]).norm()
         inside = nearest < 3
-        distance = (found.x - batch.x).norm(dim=1)
+        distance = (result.x - batch.x).norm(dim=1)
         assert inside.sum() >= 10
-        assert not right(target, found.x, batch.y).any()
+        assert not right(target, result.x, batch.y).any()
         assert (distance >= nearest * (1 - 1e-9)).all()
         assert (distance[inside] <= 1.05 * nearest[inside]).all()
 
@@ -83,10 +83,10 @@ class TestCarliniWagner:
         target, batch = linear_target(classes=3, size=4, bounds=(0.0, 1.0))
         options = {"steps": 15, "searches": 2, "confidence": 1e6}
         torch.manual_seed(0)
-        (found,) = create("attacks", "cw-strong", **options).perturb(target, batch.x, batch.y)
+        (result,) = create("attacks", "cw-strong", **options).perturb(target, batch.x, batch.y)
         with torch.no_grad():
             before = margins(target.log_probabilities(batch.x), batch.y)
-            after = margins(target.log_probabilities(found.x), batch.y)
+            after = margins(target.log_probabilities(result.x), batch.y)
         assert (after < before).all()
 
 
@@ -135,21 +135,21 @@ class TestSquare:
             lambda *_: enabled.append(torch.is_grad_enabled())
         )
         made = create("attacks", "square", epsilons=[0.01], queries=25)
-        (found,) = made.perturb(target, batch.x, batch.y)
+        (result,) = made.perturb(target, batch.x, batch.y)
         spy.remove()
         assert target.queries == len(enabled) == 25
         assert target.gradients == 0
         assert not any(enabled)
         assert made.knowledge == "black box"
         assert torch.is_grad_enabled()
-        assert not found.x.equal(batch.x)
+        assert not result.x.equal(batch.x)
 
     def test_moves_every_value_to_the_boundary(self):
         target, batch = linear_target(classes=3, size=8, bounds=None, scale=9)
         made = create("attacks", "square", epsilons=[0.03], queries=40)
         torch.manual_seed(0)
-        (found,) = made.perturb(target, batch.x, batch.y)
-        moved = (found.x - batch.x).abs()
+        (result,) = made.perturb(target, batch.x, batch.y)
+        moved = (result.x - batch.x).abs()
         torch.testing.assert_close(moved, torch.full_like(moved, 0.03), rtol=1e-9, atol=0)
 
     def test_never_raises_the_margin_of_a_sample_after_its_start(self):
@@ -159,9 +159,9 @@ class TestSquare:
             # The schedule of squares ends with the queries, so each run is its own.
             torch.manual_seed(0)
             made = create("attacks", "square", epsilons=[0.05], queries=queries)
-            (found,) = made.perturb(target, batch.x, batch.y)
+            (result,) = made.perturb(target, batch.x, batch.y)
             with torch.no_grad():
-                seen.append(margins(target.log_probabilities(found.x), batch.y))
+                seen.append(margins(target.log_probabilities(result.x), batch.y))
         assert all((later <= seen[0] + 1e-12).all() for later in seen[1:])
         assert seen[-1].mean() < seen[1].mean() < seen[0].mean()
 
@@ -179,7 +179,7 @@ class TestAutoPGD:
         target, batch = linear_target(classes=5, size=6, bounds=(0.0, 1.0), scale=6)
         epsilon, steps = 0.2, 40
         made = create("attacks", "apgd-ce", epsilons=[epsilon], steps=steps, norm=norm)
-        (found,) = (candidate.x for candidate in seeded(made, target, batch))
+        (result,) = (candidate.x for candidate in seeded(made, target, batch))
         torch.manual_seed(0)
         ball = target.ball(batch.x, epsilon, made.norm)
         starts, halved = ball.random(), 0
@@ -193,7 +193,7 @@ class TestAutoPGD:
             halved += times
             # At a maximum on the sphere the loss is flat, and rounding decides what is best.
             tolerance = 1e-10 if norm == "linf" else 1e-7
-            np.testing.assert_allclose(found[row].numpy(), expected, rtol=0, atol=tolerance)
+            np.testing.assert_allclose(result[row].numpy(), expected, rtol=0, atol=tolerance)
         assert halved > len(batch)
 
     @pytest.mark.parametrize(("norm", "epsilon"), [("linf", 0.12), ("l2", 0.6)])
@@ -203,8 +203,8 @@ class TestAutoPGD:
         kept = []
         for name, options in (("pgd", {"steps": [30]}), ("apgd-ce", {"steps": 30})):
             made = create("attacks", name, epsilons=[epsilon], norm=norm, **options)
-            (found,) = seeded(made, target, batch)
-            kept.append(float(right(target, found.x, batch.y).float().mean()))
+            (result,) = seeded(made, target, batch)
+            kept.append(float(right(target, result.x, batch.y).float().mean()))
         assert kept[1] <= kept[0] + 0.01
         assert 0.02 < kept[0] < 0.7
 
@@ -261,10 +261,10 @@ class TestDeepFool:
         target, batch = linear_target(classes=5, size=6, bounds=None)
         y = batch.y.clone()
         y[0] = (y[0] + 1) % 5
-        (found,) = create("attacks", "deepfool", steps=1).perturb(target, batch.x, y)
+        (result,) = create("attacks", "deepfool", steps=1).perturb(target, batch.x, y)
         weights = target.model.linear.weight.numpy()
         shift = target.model.linear.bias.numpy()
-        assert found.x[0].equal(batch.x[0])
+        assert result.x[0].equal(batch.x[0])
         for row in range(1, len(y)):
             x, own = batch.x[row].numpy(), int(y[row])
             scores = weights @ x + shift
@@ -276,13 +276,13 @@ class TestDeepFool:
             nearest = min(distances, key=lambda k: distances[k])
             normal = weights[nearest] - weights[own]
             step = 1.02 * (distances[nearest] + 1e-4) * normal / np.linalg.norm(normal)
-            np.testing.assert_allclose(found.x[row].numpy(), x + step, rtol=0, atol=1e-12)
-        assert not right(target, found.x, y).any()
+            np.testing.assert_allclose(result.x[row].numpy(), x + step, rtol=0, atol=1e-12)
+        assert not right(target, result.x, y).any()
 
     def test_stays_where_no_class_has_a_gradient(self):
         target, batch = linear_target(classes=3, size=4, bounds=None)
         with torch.no_grad():
             target.model.linear.weight.zero_()
             y = target.model(batch.x).argmax(dim=1)
-        (found,) = create("attacks", "deepfool").perturb(target, batch.x, y)
-        assert found.x.equal(batch.x)
+        (result,) = create("attacks", "deepfool").perturb(target, batch.x, y)
+        assert result.x.equal(batch.x)

@@ -43,7 +43,7 @@ def both() -> tuple[Target, Any, Tensor, Tensor]:
     return target, theirs, task.test.x[:240].double(), task.test.y[:240]
 
 
-def found(name: str, **options: Any) -> list[Tensor]:
+def candidates_of(name: str, **options: Any) -> list[Tensor]:
     target, _, x, y = both()
     torch.manual_seed(0)
     made = create("attacks", name, **options)
@@ -62,7 +62,7 @@ def test_fgsm(norm: str):
     attacks = foolbox.attacks
     kind = attacks.LinfFastGradientAttack if norm == "linf" else attacks.L2FastGradientAttack
     expected = kind(random_start=False).run(theirs, x, y, epsilon=EPSILON)
-    (ours,) = found("fgsm", epsilons=[EPSILON], norm=norm)
+    (ours,) = candidates_of("fgsm", epsilons=[EPSILON], norm=norm)
     known = clear(x, y)
     assert known.float().mean() > 0.9
     torch.testing.assert_close(ours[known], expected[known], rtol=0, atol=1e-6)
@@ -72,7 +72,7 @@ def test_fgsm(norm: str):
 def test_ifgsm():
     """Compared where the gradient was clear on the way, which a plain loop tells."""
     _, theirs, x, y = both()
-    *_, ours = found("ifgsm", epsilons=[EPSILON], step_size=ALPHA)
+    *_, ours = candidates_of("ifgsm", epsilons=[EPSILON], step_size=ALPHA)
     attack = foolbox.attacks.LinfBasicIterativeAttack(
         abs_stepsize=ALPHA, steps=10, random_start=False
     )
@@ -95,7 +95,7 @@ def test_pgd(norm: str, epsilon: float):
     kind = foolbox.attacks.LinfPGD if norm == "linf" else foolbox.attacks.L2PGD
     attack = kind(rel_stepsize=0.125, steps=20, random_start=True)
     options = {"steps": [20], "restarts": 5, "relative_step_size": 0.125, "norm": norm}
-    ours = found("pgd", epsilons=[epsilon], **options)
+    ours = candidates_of("pgd", epsilons=[epsilon], **options)
     expected = [attack.run(theirs, x, y, epsilon=epsilon) for _ in range(5)]
     robust = [
         float(torch.stack([right(target, image, y) for image in images]).all(dim=0).float().mean())
@@ -107,7 +107,7 @@ def test_pgd(norm: str, epsilon: float):
 
 def test_deepfool():
     target, theirs, x, y = both()
-    (ours,) = found("deepfool", steps=30)
+    (ours,) = candidates_of("deepfool", steps=30)
     attack = foolbox.attacks.L2DeepFoolAttack(steps=30, candidates=10, overshoot=0.02)
     expected = attack.run(theirs, x, foolbox.criteria.Misclassification(y))
     assert not right(target, ours, y).any()

@@ -91,8 +91,8 @@ def test_projection_by_hand(
     norm: Norm, bounds: Bounds, scale: list[list[float]] | None, expected: list[float]
 ):
     each = None if scale is None else torch.tensor(scale, dtype=torch.float64)
-    found = by_hand([0.5, 0.5], norm, bounds, each).project(torch.tensor([[3.5, -3.5]]).double())
-    assert found.numpy() == pytest.approx(np.array([expected]), abs=1e-12)
+    moved = by_hand([0.5, 0.5], norm, bounds, each).project(torch.tensor([[3.5, -3.5]]).double())
+    assert moved.numpy() == pytest.approx(np.array([expected]), abs=1e-12)
 
 
 @ANY
@@ -100,9 +100,9 @@ def test_projection_is_in_ball_and_bounds(case: Case):
     around = ball(*case)
     outside = far(around)
     assert not inside(outside, around)
-    found = around.project(outside)
-    assert inside(found, around)
-    assert found.dtype == around.x.dtype
+    moved = around.project(outside)
+    assert inside(moved, around)
+    assert moved.dtype == around.x.dtype
 
 
 @ANY
@@ -124,12 +124,12 @@ def test_what_is_in_ball_and_bounds_stays(case: Case):
 def test_random_starts_are_in_ball_and_bounds(case: Case):
     around = ball(*case)
     torch.manual_seed(0)
-    found = around.random()
-    assert inside(found, around)
-    assert found.dtype == around.x.dtype
-    assert not torch.equal(found, around.random())
+    moved = around.random()
+    assert inside(moved, around)
+    assert moved.dtype == around.x.dtype
+    assert not torch.equal(moved, around.random())
     torch.manual_seed(0)
-    assert torch.equal(found, around.random())
+    assert torch.equal(moved, around.random())
 
 
 @pytest.mark.parametrize("scaled", [False, True])

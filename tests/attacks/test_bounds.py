@@ -16,14 +16,14 @@ UNIT = (0.0, 1.0)
 
 def interval_bounds(layers: Sequence[AffineLayer], box: Box) -> list[Box]:
     """Bounds of the values of every layer by interval arithmetic, end by end."""
-    found: list[Box] = []
+    result: list[Box] = []
     for layer in layers:
-        low, high = (np.maximum(end, 0) if found else end for end in (box.low, box.high))
+        low, high = (np.maximum(end, 0) if result else end for end in (box.low, box.high))
         weight = layer.weight.toarray()
         up, down = np.maximum(weight, 0), np.minimum(weight, 0)
         ends = up @ low + down @ high + layer.bias, up @ high + down @ low + layer.bias
-        found.append(box := Box(*ends))
-    return found
+        result.append(box := Box(*ends))
+    return result
 
 
 class TestBounds:

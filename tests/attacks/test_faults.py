@@ -90,22 +90,22 @@ class TestNeuronDropout:
     )
     def test_strikes_after_every_block(self, target: Callable[[], Target], places: int):
         """After the ReLUs, WNLL's buffer included; in residual networks after each block."""
-        found = target()
+        result = target()
         struck: set[int] = set()
 
         def count(module: nn.Module, inputs: Any) -> None:  # noqa: ARG001
-            struck.update(id(m) for m in found.model.modules() if m._forward_hooks)
+            struck.update(id(m) for m in result.model.modules() if m._forward_hooks)
 
-        handle = found.model.register_forward_pre_hook(count)
-        run(NeuronDropout(draws=1), found)
+        handle = result.model.register_forward_pre_hook(count)
+        run(NeuronDropout(draws=1), result)
         handle.remove()
         assert len(struck) == places
 
     def test_hardly_any_fault_changes_hardly_anything(self):
         target = moons_target("gll")
-        (found,) = run(NeuronDropout(shares=[1e-9], draws=1), target)
+        (result,) = run(NeuronDropout(shares=[1e-9], draws=1), target)
         clean = target.model(target.task.test.x)
-        torch.testing.assert_close(found.log_probabilities, clean, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(result.log_probabilities, clean, atol=1e-5, rtol=1e-5)
 
     def test_base_set_passes_through_the_faulty_network(self, monkeypatch: pytest.MonkeyPatch):
         target = moons_target("gll")
@@ -141,9 +141,9 @@ def seen_weights(target: Target, bits: int = 5) -> tuple[dict[str, Tensor], Cand
         seen.update({name: p.clone() for name, p in module.named_parameters()})
 
     handle = target.model.register_forward_pre_hook(keep)
-    (found,) = run(WeightQuantization(bits=[bits]), target)
+    (result,) = run(WeightQuantization(bits=[bits]), target)
     handle.remove()
-    return seen, found
+    return seen, result
 
 
 QUANTIZED = {
@@ -198,15 +198,15 @@ class TestWeightQuantization:
         model = deepcopy(target.model)
         for parameter in model.parameters():
             parameter.data = torch.from_numpy(quantized(parameter.data)[0]).to(parameter.dtype)
-        _, found = seen_weights(target)
+        _, result = seen_weights(target)
         expected = model(target.task.test.x)
-        torch.testing.assert_close(found.log_probabilities, expected, atol=1e-6, rtol=1e-6)
+        torch.testing.assert_close(result.log_probabilities, expected, atol=1e-6, rtol=1e-6)
         assert not expected.allclose(target.model(target.task.test.x), atol=1e-4)
 
     def test_many_bits_change_nothing(self):
         target = moons_target("softmax")
-        _, found = seen_weights(target, 30)
-        torch.testing.assert_close(found.log_probabilities, target.model(target.task.test.x))
+        _, result = seen_weights(target, 30)
+        torch.testing.assert_close(result.log_probabilities, target.model(target.task.test.x))
 
 
 FAULTS = [NeuronDropout(draws=2), WeightQuantization(bits=[4, 5])]
@@ -218,8 +218,8 @@ class TestFaults:
     def test_are_gone_afterwards(self, attack: Attack, name: str):
         target = QUANTIZED[name]()
         before, weights = state(target)
-        found = run(attack, target)
-        assert all(candidate.x is target.task.test.x for candidate in found)
+        result = run(attack, target)
+        assert all(candidate.x is target.task.test.x for candidate in result)
         check_unchanged(target, before, weights)
 
     def test_are_gone_after_an_error(self, attack: Attack, name: str):

@@ -58,20 +58,20 @@ def cell(name: str) -> Cell:
 
 
 @cache
-def target(name: str) -> Target:
+def trained_target(name: str) -> Target:
     """A model trained on the karate club; a test may only read it."""
     model, task, _ = trained(cell(name))
     return Target(model, task, cell(name).seeds, cell(name).method.create_head().gradient_kind)
 
 
-def run(attack: Attack, found: Target, seed: int = 0) -> list[Candidate]:
+def run(attack: Attack, target: Target, seed: int = 0) -> list[Candidate]:
     """All candidates of the test split, with the random numbers of a seed."""
     torch.manual_seed(seed)
-    return list(attack.perturb(found, found.task.test.x, found.task.test.y))
+    return list(attack.perturb(target, target.task.test.x, target.task.test.y))
 
 
 def recorded(
-    monkeypatch: pytest.MonkeyPatch, attack: RandomEdges, found: Target
+    monkeypatch: pytest.MonkeyPatch, attack: RandomEdges, target: Target
 ) -> list[tuple[Tensor, Tensor]]:
     """The edges (2, E') and prediction of each candidate."""
     edges: list[Tensor] = []
@@ -84,7 +84,7 @@ def recorded(
             yield
 
     monkeypatch.setattr(random_edges, "predicting_on", spy)
-    candidates = run(attack, found)
+    candidates = run(attack, target)
     return [(e, p(c)) for e, c in zip(edges, candidates, strict=True)]
 
 
@@ -103,20 +103,20 @@ class TestDrawnEdges:
         torch.manual_seed(seed)
         old = karate().edge_index
         assert old is not None
-        found = inserted(old, NODES, 20)
-        assert found.shape == (2, EDGES + 20)
-        assert len(pairs(found)) == EDGES + 20
-        assert pairs(old) < pairs(found)
-        assert all(0 <= i < j < NODES for i, j in pairs(found))
+        edges = inserted(old, NODES, 20)
+        assert edges.shape == (2, EDGES + 20)
+        assert len(pairs(edges)) == EDGES + 20
+        assert pairs(old) < pairs(edges)
+        assert all(0 <= i < j < NODES for i, j in pairs(edges))
 
     def test_deleted_ones_are_gone_and_the_others_stay(self, seed: int):
         torch.manual_seed(seed)
         old = karate().edge_index
         assert old is not None
-        found = deleted(old, 20)
-        assert found.shape == (2, EDGES - 20)
-        assert len(pairs(found)) == EDGES - 20
-        assert pairs(found) < pairs(old)
+        edges = deleted(old, 20)
+        assert edges.shape == (2, EDGES - 20)
+        assert len(pairs(edges)) == EDGES - 20
+        assert pairs(edges) < pairs(old)
 
 
 def test_every_edge_is_equally_probable():
@@ -145,17 +145,17 @@ def test_prediction_is_that_of_the_same_model_on_another_graph(
 
     Bilevel learning solves its inner problem anew for inputs that are not exactly the task's.
     """
-    found = target(name)
+    target = trained_target(name)
     attack = RandomEdges(kind=kind, shares=[0.1, 0.25], draws=2)
-    assert attack.skip(found) is None
+    assert attack.skip(target) is None
     sign = 1 if kind == "insertion" else -1
     sizes = [EDGES + sign * round(share * EDGES) for share in (0.1, 0.1, 0.25, 0.25)]
-    changes = recorded(monkeypatch, attack, found)
+    changes = recorded(monkeypatch, attack, target)
     assert [edges.shape[1] for edges, _ in changes] == sizes
     assert len({prediction.sum().item() for _, prediction in changes}) == 4
     for edges, prediction in changes:
-        other = cell(name).build_model(replace(found.task, edge_index=edges))
-        other.load_state_dict(found.model.state_dict())
+        other = cell(name).build_model(replace(target.task, edge_index=edges))
+        other.load_state_dict(target.model.state_dict())
         if name == "observed":
             assert isinstance(other, LaplacianModel)
             expected = dense_minimum(other.problem, torch.ones(edges.shape[1]).double())
@@ -163,15 +163,15 @@ def test_prediction_is_that_of_the_same_model_on_another_graph(
         else:
             nearly = 1 + 1e-6 if isinstance(other, NodeModel) else 1
             with torch.no_grad():
-                expected = other.eval()(nearly * found.task.test.x)
+                expected = other.eval()(nearly * target.task.test.x)
         torch.testing.assert_close(prediction, expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", REFINED)
 def test_deleted_edge_is_one_of_weight_0(name: str, monkeypatch: pytest.MonkeyPatch):
-    found = target(name)
-    model: Any = found.model
-    for edges, prediction in recorded(monkeypatch, RandomEdges(kind="deletion", draws=1), found):
+    target = trained_target(name)
+    model: Any = target.model
+    for edges, prediction in recorded(monkeypatch, RandomEdges(kind="deletion", draws=1), target):
         there = torch.tensor(
             [e in pairs(edges) for e in zip(*model.edge_index.tolist(), strict=True)]
         )
@@ -183,7 +183,7 @@ def test_deleted_edge_is_one_of_weight_0(name: str, monkeypatch: pytest.MonkeyPa
             scores = dense_minimum(problem, weights.double()).float()
         else:
             network = model.network
-            scores = network.linear(network.backbone(found.task.test.x, None, weights))
+            scores = network.linear(network.backbone(target.task.test.x, None, weights))
         torch.testing.assert_close(prediction, scores.log_softmax(dim=1), atol=1e-5, rtol=1e-5)
 
 
@@ -196,37 +196,37 @@ class TestAfterwards:
         ]
 
     def test_everything_is_as_before(self, name: str):
-        found = target(name)
-        before, state = snapshot(found)
+        target = trained_target(name)
+        before, state = snapshot(target)
         for attack in self.attacks(name):
-            run(attack, found)
-            check_unchanged(found, before, state)
+            run(attack, target)
+            check_unchanged(target, before, state)
 
     def test_everything_is_as_before_after_an_error(self, name: str):
-        found = target(name)
-        before, state = snapshot(found)
+        target = trained_target(name)
+        before, state = snapshot(target)
 
         def fail(module: nn.Module, inputs: Any) -> None:  # noqa: ARG001
             raise RuntimeError("no such luck")
 
-        handle = found.model.register_forward_pre_hook(fail)
+        handle = target.model.register_forward_pre_hook(fail)
         for attack in self.attacks(name):
             with pytest.raises(RuntimeError, match="no such luck"):
-                run(attack, found)
+                run(attack, target)
         handle.remove()
-        check_unchanged(found, before, state)
+        check_unchanged(target, before, state)
 
     def test_numbers_depend_on_the_seed_of_torch_alone(self, name: str):
-        found = target(name)
+        target = trained_target(name)
         attack = self.attacks(name)[0]
-        first, again, other = (run(attack, found, seed) for seed in (0, 0, 1))
+        first, again, other = (run(attack, target, seed) for seed in (0, 0, 1))
         assert all(p(a).equal(p(b)) for a, b in zip(first, again, strict=True))
         assert not all(p(a).equal(p(b)) for a, b in zip(first, other, strict=True))
 
 
-def snapshot(found: Target) -> tuple[Tensor, dict[str, Any]]:
+def snapshot(target: Target) -> tuple[Tensor, dict[str, Any]]:
     """The prediction, and all tensors of the model: edges and parameters too."""
-    return found.model(found.task.test.x), tensors(found.model)
+    return target.model(target.task.test.x), tensors(target.model)
 
 
 def tensors(model: nn.Module) -> dict[str, Any]:
@@ -236,29 +236,29 @@ def tensors(model: nn.Module) -> dict[str, Any]:
     return {name: (value, value.data_ptr(), value.clone()) for name, value in kept.items()}
 
 
-def check_unchanged(found: Target, before: Tensor, state: dict[str, Any]) -> None:
-    after = tensors(found.model)
+def check_unchanged(target: Target, before: Tensor, state: dict[str, Any]) -> None:
+    after = tensors(target.model)
     assert after.keys() == state.keys()
     for name, (value, place, content) in after.items():
         assert value is state[name][0]
         assert place == state[name][1]
         assert content.equal(state[name][2])
-    assert found.model(found.task.test.x).equal(before)
+    assert target.model(target.task.test.x).equal(before)
 
 
 @pytest.mark.parametrize("name", ["bilevel", "bilevel network", "edges network"])
 def test_quantised_graph_of_bilevel_learning_has_effect(name: str):
     """Weights of edges, and the solution on them, are found anew."""
-    found = target(name)
-    other: Any = cell(name).build_model(found.task)
-    other.load_state_dict(found.model.state_dict())
+    target = trained_target(name)
+    other: Any = cell(name).build_model(target.task)
+    other.load_state_dict(target.model.state_dict())
     for parameter in other.parameters():
         exponent = torch.log2(parameter.data.abs().max()).floor() - 3
         parameter.data = torch.trunc(parameter.data * 2**-exponent) * 2**exponent
-    (predicted,) = run(WeightQuantization(), found)
-    expected = other.eval()(found.task.test.x.clone().requires_grad_())
+    (predicted,) = run(WeightQuantization(), target)
+    expected = other.eval()(target.task.test.x.clone().requires_grad_())
     torch.testing.assert_close(p(predicted), expected, atol=1e-5, rtol=1e-5)
-    assert not p(predicted).allclose(found.model(found.task.test.x), atol=1e-5)
+    assert not p(predicted).allclose(target.model(target.task.test.x), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -275,9 +275,9 @@ def test_weights_of_edges_kept_from_training_are_not_used(attack: Attack):
     assert model._solved_for is not None
     other = made.build_model(task)
     other.load_state_dict(model.state_dict())
-    found, loaded = (Target(m, task, made.seeds) for m in (model, other))
+    target, loaded = (Target(m, task, made.seeds) for m in (model, other))
     before = model(task.test.x)
-    for first, second in zip(run(attack, found), run(attack, loaded), strict=True):
+    for first, second in zip(run(attack, target), run(attack, loaded), strict=True):
         assert p(first).equal(p(second))
         assert not p(first).allclose(before, atol=1e-5)
     assert model(task.test.x).equal(before)
@@ -286,36 +286,36 @@ def test_weights_of_edges_kept_from_training_are_not_used(attack: Attack):
 class TestSkipped:
     def test_where_there_is_no_graph(self):
         model, task, _ = trained(small_cell("softmax"))
-        found = Target(model, task, small_cell("softmax").seeds)
+        target = Target(model, task, small_cell("softmax").seeds)
         for kind in KINDS:
-            assert RandomEdges(kind=kind).skip(found) == "two_moons has no graph"  # type: ignore[arg-type]
+            assert RandomEdges(kind=kind).skip(target) == "two_moons has no graph"  # type: ignore[arg-type]
 
     def test_where_edges_play_no_part(self):
         without = replace(node_cell("softmax"), backbone=Component("mlp", {"width": 8}))
         model, task, _ = trained(without)
-        found = Target(model, task, without.seeds)
+        target = Target(model, task, without.seeds)
         for kind in KINDS:
-            assert "does not use the edges" in str(RandomEdges(kind=kind).skip(found))  # type: ignore[arg-type]
+            assert "does not use the edges" in str(RandomEdges(kind=kind).skip(target))  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("name", REFINED)
     def test_where_new_edges_have_no_weight(self, name: str):
-        reason = str(RandomEdges(kind="insertion").skip(target(name)))
+        reason = str(RandomEdges(kind="insertion").skip(trained_target(name)))
         assert "a new one has none" in reason
-        assert RandomEdges(kind="deletion").skip(target(name)) is None
+        assert RandomEdges(kind="deletion").skip(trained_target(name)) is None
 
     def test_where_no_more_edges_fit(self):
-        found = target("softmax")
+        target = trained_target("softmax")
         full = torch.combinations(torch.arange(NODES)).T
         crowded = Target(
-            found.model, replace(found.task, edge_index=full[:, :-9]), cell("gll").seeds
+            target.model, replace(target.task, edge_index=full[:, :-9]), cell("gll").seeds
         )
         assert RandomEdges(kind="insertion", shares=[0.01]).skip(crowded) is None
         reason = str(RandomEdges(kind="insertion", shares=[0.1]).skip(crowded))
         assert reason == "only 9 pairs of nodes of karate have no edge"
 
     def test_where_no_network_has_neurons(self):
-        assert "no nn.ReLU" in str(NeuronDropout().skip(target("bilevel")))
-        assert WeightQuantization().skip(target("observed")) == "it has no weights"
+        assert "no nn.ReLU" in str(NeuronDropout().skip(trained_target("bilevel")))
+        assert WeightQuantization().skip(trained_target("observed")) == "it has no weights"
 
 
 @pytest.mark.parametrize(
@@ -331,20 +331,20 @@ def test_neurons_fail_on_all_nodes(name: str, places: int, monkeypatch: pytest.M
         return dropout(values, share, training)
 
     monkeypatch.setattr(nn.functional, "dropout", spy)
-    found = target(name)
-    (candidate,) = run(NeuronDropout(shares=[0.4], draws=1), found)
+    target = trained_target(name)
+    (candidate,) = run(NeuronDropout(shares=[0.4], draws=1), target)
     assert shapes == [NODES] * places
-    assert not p(candidate).allclose(found.model(found.task.test.x))
+    assert not p(candidate).allclose(target.model(target.task.test.x))
 
 
 class TestFeatures:
     @pytest.mark.parametrize("norm", ["linf", "l2"])
     @pytest.mark.parametrize("name", ["softmax", "gll", "wnll", "bilevel", "bilevel network"])
     def test_asked_nodes_move_in_their_balls_and_others_stay(self, name: str, norm: Any):
-        found = target(name)
-        x, y = found.task.test.x, found.task.test.y
+        target = trained_target(name)
+        x, y = target.task.test.x, target.task.test.y
         attack = PGD(epsilons=[0.05, 0.5], norm=norm, steps=[2, 6], restarts=2)
-        candidates = run(attack, found)
+        candidates = run(attack, target)
         assert [c.level.steps for c in candidates] == [2, 6, 2, 6] * 2
         order = torch.inf if norm == "linf" else 2
         for candidate in candidates:
@@ -355,22 +355,22 @@ class TestFeatures:
 
     @pytest.mark.parametrize("name", ["softmax", "gll", "bilevel network"])
     def test_raises_the_loss_above_that_of_noise(self, name: str):
-        found = target(name)
-        y = found.task.test.y
-        *_, last = run(PGD(epsilons=[0.3], steps=[10]), found)
-        size = (last.x - found.task.test.x).abs()
-        noisy = found.task.test.x + size * torch.randn_like(size).sign()
+        target = trained_target(name)
+        y = target.task.test.y
+        *_, last = run(PGD(epsilons=[0.3], steps=[10]), target)
+        size = (last.x - target.task.test.x).abs()
+        noisy = target.task.test.x + size * torch.randn_like(size).sign()
 
         def loss(x: Tensor) -> float:
-            return float(nn.functional.nll_loss(found.model(x), y, ignore_index=-1))
+            return float(nn.functional.nll_loss(target.model(x), y, ignore_index=-1))
 
         assert loss(last.x) > loss(noisy) + 1e-3
-        assert loss(last.x) > loss(found.task.test.x) + 1e-3
+        assert loss(last.x) > loss(target.task.test.x) + 1e-3
 
     def test_gaussian_noise_is_feature_noise_of_asked_nodes(self):
-        found = target("softmax")
-        x, y = found.task.test.x, found.task.test.y
-        for candidate in run(GaussianNoise(snrs=[10.0]), found):
+        target = trained_target("softmax")
+        x, y = target.task.test.x, target.task.test.y
+        for candidate in run(GaussianNoise(snrs=[10.0]), target):
             noise = candidate.x - x
             ratio = 20 * (x.norm(dim=1) / noise.norm(dim=1)).log10()
             torch.testing.assert_close(ratio[y >= 0], torch.full_like(ratio, 10.0)[y >= 0])

@@ -29,9 +29,9 @@ class TestRatio:
     def test_of_every_image_is_the_one_asked_for(self, kind: Any, units: str):
         target = image_target()
         x = target.task.test.x
-        found = run(kind(snrs=SNRS, units=units), target)
-        assert len(found) == len(SNRS) * (10 if kind is GaussianNoise else 1)
-        for candidate in found:
+        result = run(kind(snrs=SNRS, units=units), target)
+        assert len(result) == len(SNRS) * (10 if kind is GaussianNoise else 1)
+        for candidate in result:
             assert candidate.level.parameter == "snr"
             measured = ratios(target.task, x, candidate.x, units)
             asked = torch.full_like(measured, candidate.level.value)
@@ -45,9 +45,9 @@ class TestRatio:
         task = replace(exact.task, train=Split(part.x.float(), part.y))
         single = Target(deepcopy(exact.model).float(), task, SEEDS)
         for attack in (FGSMSNR(snrs=[20.0], units=units), GaussianNoise(snrs=[20.0], units=units)):  # type: ignore[arg-type]
-            for found in run(attack, single, x=task.train.x):
-                assert found.x.dtype == torch.float32
-                measured = ratios(task, task.train.x.double(), found.x.double(), units)
+            for candidate in run(attack, single, x=task.train.x):
+                assert candidate.x.dtype == torch.float32
+                measured = ratios(task, task.train.x.double(), candidate.x.double(), units)
                 assert abs(float(measured.mean()) - 20) < 1e-4
 
     def test_leaves_alone_what_has_no_signal_or_no_class(self, units: str):
@@ -104,8 +104,8 @@ def test_gradient_that_is_0_in_part_or_whole_by_hand():
     """‖x‖ = 5, so ε = 5/(10 √2) at 20 dB; half of the step's length is missing."""
     target = Target(_Axis(nn.Identity()), small_task(), SEEDS)
     x = torch.tensor([[3.0, 4.0], [1e4, 0.0]])
-    (found,) = FGSMSNR(snrs=[20.0]).perturb(target, x, torch.tensor([0, 0]))
+    (candidate,) = FGSMSNR(snrs=[20.0]).perturb(target, x, torch.tensor([0, 0]))
     expected = torch.tensor([[3 - 0.5 / 2**0.5, 4.0], [1e4, 0.0]])
-    torch.testing.assert_close(found.x, expected)
-    assert float(found.numbers["snr"][0]) == pytest.approx(20 + 10 * np.log10(2), abs=1e-4)
-    assert bool(found.numbers["snr"][1].isnan())
+    torch.testing.assert_close(candidate.x, expected)
+    assert float(candidate.numbers["snr"][0]) == pytest.approx(20 + 10 * np.log10(2), abs=1e-4)
+    assert bool(candidate.numbers["snr"][1].isnan())

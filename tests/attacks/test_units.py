@@ -36,8 +36,8 @@ def test_a_report_says_both_values_of_every_radius_and_step(
     folder = ResultsFolder(results)
     (record,) = (folder.read_record(key) for key in folder.list_keys())
     deviation = record.cell.load_task().train.x.std(dim=0, correction=0).mean().item()
-    (found,) = (m.value for m in record.metrics if m.metric == "input_deviation")
-    assert found == pytest.approx(deviation)
+    (result,) = (m.value for m in record.metrics if m.metric == "input_deviation")
+    assert result == pytest.approx(deviation)
     (line,) = (line for line in report.conditions if line.startswith("Normalised units on two_m"))
     assert f"1 is {deviation:.4g} in units of the input" in line
     for radius in radii:

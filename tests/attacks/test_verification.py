@@ -40,14 +40,14 @@ def least_margin_by_patterns(layers: list[AffineLayer], box: Box, y: int) -> flo
         slope, offset = weight @ slope, weight @ offset + layers[-1].bias
         for j in range(len(offset)):
             if j != y:
-                found = linprog(
+                result = linprog(
                     slope[y] - slope[j],
                     A_ub=np.vstack(rows),
                     b_ub=np.concatenate(limits),
                     bounds=np.stack([box.low, box.high], axis=1),
                 )
-                if found.status == 0:
-                    best = min(best, found.fun + offset[y] - offset[j])
+                if result.status == 0:
+                    best = min(best, result.fun + offset[y] - offset[j])
     return float(best)
 
 
@@ -58,7 +58,7 @@ def least_margin_on_grid(layers: list[AffineLayer], box: Box, y: int) -> float:
 
 class TestExactSearch:
     def test_agrees_with_all_activation_patterns_and_a_grid(self):
-        found = []
+        result = []
         x = np.array([0.2, -0.1])
         for seed, epsilon in product((2, 7, 8, 11, 13), (0.5, 2.0)):
             layers = random_layers(2, 3, 2, 3, seed=seed)
@@ -68,9 +68,9 @@ class TestExactSearch:
             assert -1e-9 <= least_margin_on_grid(layers, box, y) - least <= 0.05
             verdict = exact(layers, x, y, epsilon, None, 60.0)
             assert verdict.outcome == ("verified" if least > 0 else "unsafe")
-            found.append((verdict.outcome, verdict.by))
+            result.append((verdict.outcome, verdict.by))
         for expected in (("verified", "bounds"), ("verified", "milp"), ("unsafe", "milp")):
-            assert found.count(expected) >= 2
+            assert result.count(expected) >= 2
 
     def test_tells_radii_apart_that_differ_in_the_third_digit(self):
         """Just below the radius that bisection with the oracle gives, and just above it."""
@@ -124,16 +124,16 @@ def attack(model: nn.Module, x: Tensor, y: Tensor, epsilon: float) -> Tensor:
     best = torch.full_like(x, torch.nan)
     low, high = (x - epsilon).clamp_min(0), (x + epsilon).clamp_max(1)
     for _ in range(5):
-        found = low + torch.rand_like(x) * (high - low)
+        result = low + torch.rand_like(x) * (high - low)
         for _ in range(40):
-            found.requires_grad_()
-            outputs = model(found)
+            result.requires_grad_()
+            outputs = model(result)
             own = nn.functional.one_hot(y, outputs.shape[1]).bool()
             rest = outputs.masked_fill(own, -torch.inf).max(dim=1).values
-            (gradient,) = torch.autograd.grad((rest - outputs[own]).sum(), found)
-            found = (found.detach() + epsilon / 8 * gradient.sign()).clamp(low, high)
-        fooled = model(found).argmax(dim=1) != y
-        best[fooled] = found[fooled]
+            (gradient,) = torch.autograd.grad((rest - outputs[own]).sum(), result)
+            result = (result.detach() + epsilon / 8 * gradient.sign()).clamp(low, high)
+        fooled = model(result).argmax(dim=1) != y
+        best[fooled] = result[fooled]
     return best.detach()
 
 
@@ -146,9 +146,9 @@ class TestVerdictsOnDigits:
         model, task = trained()
         layers = affine_layers(model, task.input_shape)
         x, y = task.test.x[:16], task.test.y[:16]
-        found = attack(model, x, y, epsilon)
+        result = attack(model, x, y, epsilon)
         outcomes = []
-        for image, label, adversarial in zip(x, y.tolist(), found, strict=True):
+        for image, label, adversarial in zip(x, y.tolist(), result, strict=True):
             verdict = verify(layers, image, label, epsilon, UNIT, 10.0)
             outcomes.append(verdict.outcome)
             if not adversarial.isnan().any():
@@ -170,10 +170,10 @@ class TestVerdictsOnDigits:
         layers = affine_layers(model, task.input_shape)
         x, y, epsilon = task.test.x[:24], task.test.y[:24], 0.12
         right = model(x).argmax(dim=1) == y
-        found = attack(model, x, y, epsilon)
-        row = int((~found.isnan().flatten(1).any(dim=1) & right).nonzero()[0, 0])
+        result = attack(model, x, y, epsilon)
+        row = int((~result.isnan().flatten(1).any(dim=1) & right).nonzero()[0, 0])
         options = {"y": int(y[row]), "epsilon": epsilon, "bounds": UNIT, "time_limit": 1.0}
-        candidates = torch.stack([x[row], found[row]])
+        candidates = torch.stack([x[row], result[row]])
         verdict = verify(layers, x[row], adversarial=candidates, **options)
         assert (verdict.outcome, verdict.by) == ("unsafe", "attack")
         options["epsilon"] = 1e-6

@@ -40,7 +40,7 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
     """The one table that `tox -e timing` prints."""
-    lines = [found.line() for found in config.stash.get(MEASUREMENTS, [])]
+    lines = [result.line() for result in config.stash.get(MEASUREMENTS, [])]
     if not lines:
         return
     terminalreporter.section("CPU time of one thread, and memory, each beside its reference")

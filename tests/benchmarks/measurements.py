@@ -131,9 +131,9 @@ class Recorder:
 
     def __call__(self, what: str, nodes: int, **values: Any) -> None:
         """Add one; `values` are the other fields of a Measurement."""
-        found = Measurement(what, nodes, **values)
-        self._table.append(found)
+        result = Measurement(what, nodes, **values)
+        self._table.append(result)
         if not self._stored:
-            self._stored.update(found.plain() | {"measurements": []})
-        whole = {**asdict(found), "ratio": found.ratio, "met": found.met}
+            self._stored.update(result.plain() | {"measurements": []})
+        whole = {**asdict(result), "ratio": result.ratio, "met": result.met}
         self._stored["measurements"].append(whole)

@@ -39,7 +39,7 @@ class Start(NamedTuple):
     graph: ScipyGraph
 
     @property
-    def found(self) -> Neighbors:
+    def ours(self) -> Neighbors:
         """The neighbours as lapbench has them."""
         distances = self.distances.astype(self.problem.features.dtype)
         return Neighbors(torch.from_numpy(self.neighbors), torch.from_numpy(distances))
@@ -67,10 +67,10 @@ def neighbor_search(begin: Start) -> Stage:
     """From features to neighbours."""
     features = torch.from_numpy(begin.problem.features)
 
-    def agree(found: Neighbors, expected: Any, tolerance: float) -> None:
+    def agree(result: Neighbors, expected: Any, tolerance: float) -> None:
         distances, neighbors = expected
-        assert_same_rows("distances", found.distances.numpy(), distances, tolerance)
-        differ = np.sort(found.indices.numpy(), axis=1) != np.sort(neighbors, axis=1)
+        assert_same_rows("distances", result.distances.numpy(), distances, tolerance)
+        differ = np.sort(result.indices.numpy(), axis=1) != np.sort(neighbors, axis=1)
         assert differ.any(axis=1).mean() <= TIES
 
     ours = partial(nearest_neighbors, features, K)
@@ -82,13 +82,13 @@ def graph_building(begin: Start) -> Stage:
     """From neighbours to weights, differentiable in lapbench alone."""
     features = torch.from_numpy(begin.problem.features).requires_grad_()
 
-    def agree(found: SimilarityGraph, expected: ScipyGraph, tolerance: float) -> None:
+    def agree(result: SimilarityGraph, expected: ScipyGraph, tolerance: float) -> None:
         upper = triu(expected.weights, format="csr").sorted_indices().tocoo()
-        assert np.array_equal(found.edge_index.numpy(), np.stack(upper.coords))
-        weights = found.weights.detach().numpy()
+        assert np.array_equal(result.edge_index.numpy(), np.stack(upper.coords))
+        weights = result.weights.detach().numpy()
         assert_same_rows("weights", weights[:, None], upper.data[:, None], tolerance)
 
-    ours = partial(similarity_graph, features, begin.found)
+    ours = partial(similarity_graph, features, begin.ours)
     reference = partial(with_scipy.build_graph, begin.distances, begin.neighbors)
     return Stage(ours, reference, "SciPy", agree)
 
@@ -96,7 +96,7 @@ def graph_building(begin: Start) -> Stage:
 def laplace_solve(begin: Start) -> Stage:
     """From weights to u of Laplace learning."""
     features = torch.from_numpy(begin.problem.features).requires_grad_()
-    graph = similarity_graph(features, begin.found)
+    graph = similarity_graph(features, begin.ours)
     labels, labeled = given(begin.problem)
     ours = partial(solve_graph_equation, graph, labels, labeled)
     return beside_a_solver(begin, ours, begin.graph.weights)
@@ -105,7 +105,7 @@ def laplace_solve(begin: Start) -> Stage:
 def nonlocal_solve(begin: Start) -> Stage:
     """From directed weights to u of the weighted nonlocal Laplacian."""
     features = torch.from_numpy(begin.problem.features).requires_grad_()
-    graph = similarity_graph(features, begin.found, NeighborBandwidth(RANK), symmetrize=None)
+    graph = similarity_graph(features, begin.ours, NeighborBandwidth(RANK), symmetrize=None)
     labels, labeled = given(begin.problem)
     ours = partial(solve_graph_equation, graph, labels, labeled, WNLL())
     weights = with_scipy.nonlocal_weights(begin.distances, begin.neighbors, len(labels), RANK)
@@ -119,7 +119,7 @@ def backward(begin: Start) -> Stage:
     """
     problem, weights = begin.problem, begin.graph.weights
     features = torch.from_numpy(problem.features).requires_grad_()
-    graph = similarity_graph(features, begin.found)
+    graph = similarity_graph(features, begin.ours)
     solution = solve_graph_equation(graph, *given(problem))
     loss = (solution.values * torch.from_numpy(problem.upstream)).sum()
     system = with_scipy.unlabeled_system(weights, len(problem.labels))
@@ -133,8 +133,8 @@ def backward(begin: Start) -> Stage:
             begin.graph, system, problem.features, values, problem.upstream, solve
         ),
         "SciPy, its factor known" if factored else "SciPy cg",
-        lambda found, expected, tolerance: assert_same_rows(
-            "gradients", found.numpy(), expected, tolerance
+        lambda result, expected, tolerance: assert_same_rows(
+            "gradients", result.numpy(), expected, tolerance
         ),
     )
 
@@ -152,8 +152,8 @@ def beside_a_solver(begin: Start, ours: Callable[[], Solution], weights: Any) ->
         system = with_scipy.unlabeled_system(weights, len(labels))
         return with_scipy.solve_laplace(weights, system, labels, conjugate_gradients)
 
-    def agree(found: Solution, expected: NDArray[Any], tolerance: float) -> None:
-        assert_same_rows("values", found.values.detach().numpy(), expected, tolerance)
+    def agree(result: Solution, expected: NDArray[Any], tolerance: float) -> None:
+        assert_same_rows("values", result.values.detach().numpy(), expected, tolerance)
 
     return Stage(ours, reference, "SciPy cg", agree)
 

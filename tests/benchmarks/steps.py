@@ -81,13 +81,13 @@ def in_double(problem: Problem) -> Problem:
 
 
 def assert_same_rows(
-    what: str, found: NDArray[Any], expected: NDArray[Any], tolerance: float = 1e-4
+    what: str, result: NDArray[Any], expected: NDArray[Any], tolerance: float = 1e-4
 ) -> None:
     """Rows agree; their errors are relative to their root mean square.
 
     Otherwise a ratio of times would compare unequal work.
     """
-    errors = np.linalg.norm(found - expected, axis=1)
+    errors = np.linalg.norm(result - expected, axis=1)
     wrong = ~(errors <= tolerance * np.sqrt((expected**2).sum(axis=1).mean()))
     assert not wrong.any(), f"{what} differ in {wrong.sum()} rows, by {errors.max():.1e}"
 

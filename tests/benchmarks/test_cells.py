@@ -34,8 +34,8 @@ def seconds(path: Path, results: Path, count: int, status: str, execution: Backe
         begin = time.perf_counter()
         run_cells(prepared.missing, prepared.folder, progress, execution)
         took = time.perf_counter() - begin
-    found = [prepared.folder.read_record(key).status for key in prepared.folder.list_keys()]
-    assert found == count * [status]
+    result = [prepared.folder.read_record(key).status for key in prepared.folder.list_keys()]
+    assert result == count * [status]
     return took
 
 

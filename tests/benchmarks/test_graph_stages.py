@@ -31,7 +31,7 @@ def test_stage_beside_its_reference(
 ):
     stage = STAGES[name](start(nodes))
     turns = in_turn(benchmark, stage.ours, stage.reference, ROUNDS[nodes], warm_up=WARM_UP[nodes])
-    stage.agree(turns.found, turns.expected, 1e-4)
+    stage.agree(turns.result, turns.expected, 1e-4)
     record(
         name,
         nodes,
@@ -45,14 +45,14 @@ def test_stage_beside_its_reference(
 @pytest.mark.parametrize(("nodes", "rounds"), [(1100, 3), (5000, 1)])
 def test_newtons_method(benchmark: BenchmarkFixture, record: Recorder, nodes: int, rounds: int):
     begin = start(nodes)
-    graph = similarity_graph(torch.from_numpy(begin.problem.features), begin.found)
+    graph = similarity_graph(torch.from_numpy(begin.problem.features), begin.ours)
     arguments = [graph, *given(begin.problem), PLaplace(3.0)]
-    found = benchmark.pedantic(solve_graph_equation, arguments, rounds=rounds)
-    assert found.status is Status.CONVERGED, found.status
+    result = benchmark.pedantic(solve_graph_equation, arguments, rounds=rounds)
+    assert result.status is Status.CONVERGED, result.status
     record(
         "solve of the p-Laplacian, p = 3",
         nodes,
         lapbench=benchmark.stats.stats.data,
-        iterations=found.iterations,
-        residual=found.residual,
+        iterations=result.iterations,
+        residual=result.residual,
     )

@@ -55,7 +55,7 @@ def test_implicit_beside_unrolled(benchmark: BenchmarkFixture, record: Recorder)
     nodes = len(load_task("cora").train)
     implicit, unrolled = hypergradient("implicit"), hypergradient("unrolled")
     turns = in_turn(benchmark, implicit, unrolled, ROUNDS)
-    assert torch.isfinite(turns.found).all()
+    assert torch.isfinite(turns.result).all()
     record(
         WHAT,
         nodes,

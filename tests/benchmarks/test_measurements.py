@@ -7,9 +7,9 @@ from benchmarks.measurements import Measurement
 @pytest.mark.parametrize("is_cost", [False, True])
 def test_ratio_is_the_median_over_pairs(is_cost: bool):
     """A machine that is busy in one round slows both of a pair."""
-    found = Measurement("a", 1, [1.0, 1.0, 10.0], "b", [2.0, 3.0, 25.0], is_cost)
-    assert found.ratio == pytest.approx(0.4 if is_cost else 2.5)
-    assert found.plain()["ratio_is"] == ("times the cost" if is_cost else "times as fast")
+    result = Measurement("a", 1, [1.0, 1.0, 10.0], "b", [2.0, 3.0, 25.0], is_cost)
+    assert result.ratio == pytest.approx(0.4 if is_cost else 2.5)
+    assert result.plain()["ratio_is"] == ("times the cost" if is_cost else "times as fast")
 
 
 def test_ratio_with_fewer_rounds_of_the_reference_is_that_of_medians():

@@ -42,27 +42,27 @@ def _warm() -> None:
     scipy_step(class_problem(300))
 
 
-def different_edges(found: Step, expected: Step) -> float:
+def different_edges(result: Step, expected: Step) -> float:
     """Edges of one graph alone, as a share."""
     edges = [
-        set(zip(*np.sort(step.edges, axis=0).tolist(), strict=True)) for step in (found, expected)
+        set(zip(*np.sort(step.edges, axis=0).tolist(), strict=True)) for step in (result, expected)
     ]
     return len(edges[0] ^ edges[1]) / len(edges[1])
 
 
-def assert_same_answer(found: Step, expected: Step, tolerance: float = 1e-4) -> None:
+def assert_same_answer(result: Step, expected: Step, tolerance: float = 1e-4) -> None:
     """Graph, u and gradient agree at every node."""
-    assert not different_edges(found, expected)
-    assert_same_rows("values", found.values, expected.values, tolerance)
-    assert_same_rows("gradients", found.gradient, expected.gradient, tolerance)
+    assert not different_edges(result, expected)
+    assert_same_rows("values", result.values, expected.values, tolerance)
+    assert_same_rows("gradients", result.gradient, expected.gradient, tolerance)
 
 
-def assert_same_work(problem: Problem, found: Step, expected: Step) -> None:
+def assert_same_work(problem: Problem, result: Step, expected: Step) -> None:
     """The answer in float32 has the same graph but for ties, and that in float64 is the same.
 
     One tie changes u and gradient at a thousand nodes.
     """
-    assert different_edges(found, expected) <= TIES
+    assert different_edges(result, expected) <= TIES
     assert_same_answer(lapbench_step(in_double(problem)), expected)
 
 
@@ -99,7 +99,7 @@ def test_step_beside_scipy(
     problem = class_problem(nodes)
     ours, reference = partial(lapbench_step, problem), partial(scipy_step, problem)
     turns = in_turn(benchmark, ours, reference, rounds, comparator_rounds)
-    assert_same_work(problem, turns.found, turns.expected)
+    assert_same_work(problem, turns.result, turns.expected)
     record(
         STEP,
         nodes,
@@ -107,31 +107,31 @@ def test_step_beside_scipy(
         reference="scikit-learn, SciPy",
         compared=turns.reference_seconds,
         target=target,
-        **about(turns.found),
+        **about(turns.result),
     )
 
 
 @pytest.mark.usefixtures("_warm")
 def test_step_at_20_000_nodes(benchmark: BenchmarkFixture, record: Recorder):
     problem = class_problem(20_000)
-    found = benchmark.pedantic(lapbench_step, [problem], rounds=3, warmup_rounds=1)
-    assert_same_work(problem, found, scipy_step(problem, conjugate_gradients))
-    record(STEP, 20_000, lapbench=benchmark.stats.stats.data, target=3.5, **about(found))
+    result = benchmark.pedantic(lapbench_step, [problem], rounds=3, warmup_rounds=1)
+    assert_same_work(problem, result, scipy_step(problem, conjugate_gradients))
+    record(STEP, 20_000, lapbench=benchmark.stats.stats.data, target=3.5, **about(result))
 
 
 @pytest.mark.usefixtures("_warm")
 @pytest.mark.skipif(psutil.virtual_memory().available < 8e9, reason="less than 8 GB of memory free")
 def test_step_at_70_000_nodes(benchmark: BenchmarkFixture, record: Recorder):
-    found = benchmark.pedantic(lapbench_step, [class_problem(70_000)])
-    assert np.isfinite(found.gradient).all()
-    record(STEP, 70_000, lapbench=benchmark.stats.stats.data, target=45, **about(found))
+    result = benchmark.pedantic(lapbench_step, [class_problem(70_000)])
+    assert np.isfinite(result.gradient).all()
+    record(STEP, 70_000, lapbench=benchmark.stats.stats.data, target=45, **about(result))
     if MEASURABLE:
         command = [sys.executable, "-m", "benchmarks.peak_memory", "70000"]
         environment, tests = os.environ | {"OMP_NUM_THREADS": "1"}, Path(__file__).parent.parent
         output = subprocess.run(
             command, env=environment, cwd=tests, check=True, capture_output=True, text=True
         )
-        peaks, share = json.loads(output.stdout), share_between_classes(found.edges)
+        peaks, share = json.loads(output.stdout), share_between_classes(result.edges)
         for what, limit in [("step", 1500), ("weight gradient", 300)]:
             record(
                 f"memory of the {what}",

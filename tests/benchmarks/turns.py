@@ -12,10 +12,10 @@ TIMED = pytest.mark.benchmark(timer=time.process_time, disable_gc=True)
 
 
 class Turns(NamedTuple):
-    """Seconds of every round, ours and the reference's, and what each found in the last."""
+    """Seconds of every round, ours and the reference's, and what each result in the last."""
 
     seconds: list[float]
-    found: Any
+    result: Any
     reference_seconds: list[float]
     expected: Any
 
@@ -25,8 +25,8 @@ def cpu_seconds(call: Callable[[], Any]) -> tuple[float, Any]:
     gc.disable()
     try:
         begin = time.process_time()
-        found = call()
-        return time.process_time() - begin, found
+        result = call()
+        return time.process_time() - begin, result
     finally:
         gc.enable()
 
@@ -54,5 +54,5 @@ def in_turn(
             took, expected = cpu_seconds(reference)
             seconds.append(took)
 
-    found = benchmark.pedantic(ours, setup=compare, rounds=rounds, warmup_rounds=warm_up)
-    return Turns(benchmark.stats.stats.data, found, seconds[-rounds:], expected)
+    result = benchmark.pedantic(ours, setup=compare, rounds=rounds, warmup_rounds=warm_up)
+    return Turns(benchmark.stats.stats.data, result, seconds[-rounds:], expected)

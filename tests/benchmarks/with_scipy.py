@@ -27,8 +27,8 @@ class ScipyGraph(NamedTuple):
 
 def search(features: NDArray[Any], k: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Distances (n, k) and neighbours (n, k) of every node, nearest first."""
-    found = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(features).kneighbors()
-    distances, neighbors = (np.asarray(part) for part in found)
+    result = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(features).kneighbors()
+    distances, neighbors = (np.asarray(part) for part in result)
     return distances, neighbors
 
 

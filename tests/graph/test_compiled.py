@@ -70,21 +70,21 @@ def test_components_are_those_of_scipy(nodes: int):
     edges = torch.stack([order[:-1], order[1:]]).sort(dim=0).values
     connects = torch.arange(nodes - 1) % 150 != 7
     pattern = sparse.EdgePattern(edges, nodes)
-    found = pattern.components(connects)
-    assert torch.equal(found, pattern._components_by_spreading(connects))
+    result = pattern.components(connects)
+    assert torch.equal(result, pattern._components_by_spreading(connects))
     joined = edges[:, connects].numpy()
     matrix = scipy.sparse.coo_array((np.ones(joined.shape[1]), joined), shape=(nodes, nodes))
     _, expected = scipy.sparse.csgraph.connected_components(matrix, directed=False)
     lowest = [int(np.flatnonzero(expected == name)[0]) for name in expected]
-    assert found.tolist() == lowest
+    assert result.tolist() == lowest
 
 
 def test_laplacian_of_features_and_gradient_products():
     graph = knn_graph(random(60, 4), 5, SelfTuning())
     features, other = random(60, 7), random(60, 7, seed=1)
-    found = graph.pattern.laplacian_of_features(graph.weights, features)
+    result = graph.pattern.laplacian_of_features(graph.weights, features)
     torch.testing.assert_close(
-        found, sparse._laplacian_product(graph.weights, features, graph.pattern)
+        result, sparse._laplacian_product(graph.weights, features, graph.pattern)
     )
     i, j = graph.edge_index
     torch.testing.assert_close(

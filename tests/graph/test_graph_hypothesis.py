@@ -72,8 +72,8 @@ def assert_finite(solution: Solution, *inputs: Tensor) -> None:
     assert solution.values.isfinite().all()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        found = torch.autograd.grad(solution.values.sum(), inputs, allow_unused=True)
-    for gradient in found:
+        result = torch.autograd.grad(solution.values.sum(), inputs, allow_unused=True)
+    for gradient in result:
         assert gradient is None or gradient.isfinite().all()
 
 

@@ -41,11 +41,11 @@ def test_sums_and_gradients_are_those_of_a_dense_matrix(
     edges: list[tuple[int, int]], dtype: torch.dtype, bound: float
 ):
     messages, weights, values = graph(edges, dtype)
-    found, expected = messages.sum(weights, values), dense(edges, weights, values)
-    assert found.dtype == dtype
-    torch.testing.assert_close(found, expected, rtol=bound, atol=bound)
-    direction = torch.linspace(-1, 1, found.numel(), dtype=dtype).reshape(found.shape)
-    gradients = torch.autograd.grad(found, (weights, values), direction)
+    result, expected = messages.sum(weights, values), dense(edges, weights, values)
+    assert result.dtype == dtype
+    torch.testing.assert_close(result, expected, rtol=bound, atol=bound)
+    direction = torch.linspace(-1, 1, result.numel(), dtype=dtype).reshape(result.shape)
+    gradients = torch.autograd.grad(result, (weights, values), direction)
     if edges:
         others = torch.autograd.grad(expected, (weights, values), direction)
         torch.testing.assert_close(gradients, others, rtol=bound, atol=bound)
@@ -70,8 +70,8 @@ def test_one_of_both_can_be_constant(wanted: int):
     messages, *both = graph(EDGES["random"], torch.float64)
     total = messages.sum(*(x if i == wanted else x.detach() for i, x in enumerate(both))).sum()
     expected = dense(EDGES["random"], *both).sum()
-    (found,) = torch.autograd.grad(total, both[wanted])
-    torch.testing.assert_close(found, torch.autograd.grad(expected, both[wanted])[0])
+    (result,) = torch.autograd.grad(total, both[wanted])
+    torch.testing.assert_close(result, torch.autograd.grad(expected, both[wanted])[0])
 
 
 def test_reversed_messages_are_the_transpose():

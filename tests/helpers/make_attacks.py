@@ -181,12 +181,12 @@ def images(key: str, channels: int = 1) -> dict[str, np.ndarray[Any, Any]]:
     x = np.ones((4, channels, 3, 3)) * np.arange(4).reshape(-1, 1, 1, 1) / 4
     change = np.full((channels, 3, 3), 0.1)
     change[:, 0, 0] = -0.1
-    found = {"attacked labels": LABELS}
+    result = {"attacked labels": LABELS}
     for attack, predicted in PREDICTED.items():
         if attack == "fgsm" and "gll" in key:
             predicted = PREDICTED["none"]
-        found[f"attacked class: {attack}"] = predicted
-        found[f"attacked x: {attack}"] = x + change * (attack != "none")
-    found["nearest x"] = np.repeat(x[:, None], 5, axis=1)
-    found["nearest class"] = np.array([[7, 3, 5, 1, 0]] * 4)
-    return found
+        result[f"attacked class: {attack}"] = predicted
+        result[f"attacked x: {attack}"] = x + change * (attack != "none")
+    result["nearest x"] = np.repeat(x[:, None], 5, axis=1)
+    result["nearest class"] = np.array([[7, 3, 5, 1, 0]] * 4)
+    return result

@@ -133,16 +133,16 @@ def loaded(cell: Cell, state: dict[str, Any]) -> Model:
     return model.eval()
 
 
-def prediction(found: Outcome) -> Tensor:
+def prediction(outcome: Outcome) -> Tensor:
     """Log-probabilities (n, c) of all nodes by the trained model."""
-    assert found.state is not None, found.record.reason
-    cell = found.record.cell
-    predicted: Tensor = loaded(cell, found.state)(cell.load_task().test.x)
+    assert outcome.state is not None, outcome.record.reason
+    cell = outcome.record.cell
+    predicted: Tensor = loaded(cell, outcome.state)(cell.load_task().test.x)
     return predicted.detach()
 
 
-def metrics(found: Outcome) -> dict[str, Metric]:
-    return {metric.metric: metric for metric in found.record.metrics}
+def metrics(outcome: Outcome) -> dict[str, Metric]:
+    return {metric.metric: metric for metric in outcome.record.metrics}
 
 
 OPTIONS: dict[str, dict[str, Any]] = {

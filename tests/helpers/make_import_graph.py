@@ -17,12 +17,12 @@ FOLDERS = {
 
 def make_modules(root: Path = ROOT) -> dict[str, Path]:
     """All modules by their full names."""
-    found = {}
+    result = {}
     for folder, package in FOLDERS.items():
         for path in (root / folder).rglob("*.py"):
             parts = [package, *path.relative_to(root / folder).with_suffix("").parts]
-            found[".".join(parts).removesuffix(".__init__")] = path
-    return found
+            result[".".join(parts).removesuffix(".__init__")] = path
+    return result
 
 
 def imports(path: Path) -> Iterator[tuple[str, str]]:

@@ -67,10 +67,10 @@ def flat(x: Tensor) -> np.ndarray:
 
 def values_inside(layers: list[AffineLayer], inputs: np.ndarray) -> list[np.ndarray]:
     """The values (n, m) of every affine layer, one after the other."""
-    found = [inputs @ layers[0].weight.toarray().T + layers[0].bias]
+    result = [inputs @ layers[0].weight.toarray().T + layers[0].bias]
     for layer in layers[1:]:
-        found.append(np.maximum(found[-1], 0) @ layer.weight.toarray().T + layer.bias)
-    return found
+        result.append(np.maximum(result[-1], 0) @ layer.weight.toarray().T + layer.bias)
+    return result
 
 
 def sampled(box: Box, count: int, seed: int = 0) -> np.ndarray:
@@ -78,8 +78,8 @@ def sampled(box: Box, count: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     shares = rng.random((count, len(box.low)))
     shares[::2] = shares[::2].round()
-    found: np.ndarray = box.low + shares * (box.high - box.low)
-    return found
+    result: np.ndarray = box.low + shares * (box.high - box.low)
+    return result
 
 
 def grid(box: Box, count: int) -> np.ndarray:

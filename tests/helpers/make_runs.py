@@ -99,12 +99,12 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
 
 def alive(group: int) -> list[psutil.Process]:
     """Processes of a group that run."""
-    found = []
+    result = []
     for process in psutil.process_iter():
         with suppress(ProcessLookupError, psutil.NoSuchProcess):
             if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+                result.append(process)
+    return result
 
 
 def epochs(folder: Path, method: str) -> int:
@@ -116,8 +116,8 @@ def epochs(folder: Path, method: str) -> int:
 def records(results: Path) -> dict[str, Record]:
     """All records of a folder by their method."""
     folder = ResultsFolder(results)
-    found = map(folder.read_record, folder.list_keys())
-    return {record.cell.method.name: record for record in found}
+    result = map(folder.read_record, folder.list_keys())
+    return {record.cell.method.name: record for record in result}
 
 
 class Cluster:

@@ -91,12 +91,12 @@ def run(path: Path, results: Path, jobs: int = 0, **options: Any) -> PreparedRun
 
 def record_of(prepared: PreparedRun, method: str, repetition: int = 0) -> Record:
     """The record of a method."""
-    (found,) = (
+    (result,) = (
         planned.key
         for planned in prepared.plan.cells
         if (planned.cell.method.name, planned.cell.repetition) == (method, repetition)
     )
-    return prepared.folder.read_record(found)
+    return prepared.folder.read_record(result)
 
 
 def statuses(record: Record) -> dict[str, str]:

@@ -222,6 +222,8 @@ def assessed(
     return assess(target, split, "test", about, batch_size, SEEDS)
 
 
-def values(found: Assessment, label: str, metric: str = "robust_accuracy") -> dict[float, float]:
+def values(
+    assessment: Assessment, label: str, metric: str = "robust_accuracy"
+) -> dict[float, float]:
     """A number of an attack by its level."""
-    return {m.level: m.value for m in found.metrics if (m.attack, m.metric) == (label, metric)}
+    return {m.level: m.value for m in assessment.metrics if (m.attack, m.metric) == (label, metric)}

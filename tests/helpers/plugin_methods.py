@@ -136,6 +136,6 @@ class Walk(GradientAttack):
                 epsilon / 4,
                 self.steps[-1],
             )
-            for step, found in enumerate(path, start=1):
+            for step, result in enumerate(path, start=1):
                 if step in self.steps:
-                    yield Candidate(Level("epsilon", epsilon, step), found)
+                    yield Candidate(Level("epsilon", epsilon, step), result)

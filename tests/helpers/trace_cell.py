@@ -16,17 +16,17 @@ import lapbench.results.checkpoint
 import lapbench.running.api
 
 PACKAGE = f"{Path(lapbench.__file__).parent}/"
-found: dict[str, None] = {}
+files: dict[str, None] = {}
 
 
 def see(frame: FrameType, event: str, _: object) -> None:
     """Note the file of a function that is called; the body of a module or class is none."""
     code = frame.f_code
     path = code.co_filename
-    if event == "call" and path not in found and path.startswith(PACKAGE):
+    if event == "call" and path not in files and path.startswith(PACKAGE):
         in_function = code.co_flags & 2  # inspect.CO_NEWLOCALS
         if in_function and not code.co_name.startswith("<"):
-            found[path] = None
+            files[path] = None
 
 
 if __name__ == "__main__":
@@ -35,5 +35,5 @@ if __name__ == "__main__":
     sys.setprofile(see)
     lapbench.running.api.run(sys.argv[1], results=sys.argv[2], jobs=0)
     sys.setprofile(None)
-    names = [path.removeprefix(PACKAGE).removesuffix(".py") for path in found]
+    names = [path.removeprefix(PACKAGE).removesuffix(".py") for path in files]
     print("\n".join(names[: names.index("reporting/report")]))

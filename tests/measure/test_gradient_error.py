@@ -16,9 +16,9 @@ EXACT = [name for name in METHODS if name != "wnll"]
 
 
 def error(cell: Cell) -> float:
-    found = gradient_error(cell, cell.load_task())
-    assert found is not None
-    return found
+    result = gradient_error(cell, cell.load_task())
+    assert result is not None
+    return result
 
 
 @pytest.mark.parametrize("name", EXACT)

@@ -143,16 +143,16 @@ class Counting(Model, HasNumbers):
 def test_large_tasks_are_timed_less_often(samples: int, runs: int, kept: int):
     split = Split(torch.zeros(samples, 1), torch.zeros(samples, dtype=torch.int64))
     model = Counting()
-    found = time_stages(model, Task("zeros", split, split, split, num_classes=1), "cpu", int)
-    assert (model.runs, len(found.seconds["only"])) == (runs, kept)
+    result = time_stages(model, Task("zeros", split, split, split, num_classes=1), "cpu", int)
+    assert (model.runs, len(result.seconds["only"])) == (runs, kept)
 
 
 def test_method_without_stages_has_no_times():
     cell = small_cell("softmax")
     task = cell.load_task()
-    found = time_stages(cell.build_model(task), task, "cpu", int)
-    assert found.seconds == {}
-    assert found.reference == []
+    result = time_stages(cell.build_model(task), task, "cpu", int)
+    assert result.seconds == {}
+    assert result.reference == []
 
 
 def test_stages_of_gll_make_one_pass_of_its_layer():

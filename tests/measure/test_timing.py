@@ -119,6 +119,6 @@ def test_stages_say_how_many_iterations_a_solve_took():
     cell = small_cell("gll")
     task = cell.load_task()
     model = cell.build_model(task)
-    found = time_stages(model, task, "cpu", int)
-    assert set(found.numbers) == {"solve_iterations"}
-    assert len(found.reference) == len(found.seconds["solve"]) == 3
+    result = time_stages(model, task, "cpu", int)
+    assert set(result.numbers) == {"solve_iterations"}
+    assert len(result.reference) == len(result.seconds["solve"]) == 3

@@ -107,12 +107,12 @@ class TestLeaderboard:
 def test_numbers_of_a_run_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     moons = {"source": "Paper", "dataset": {"two_moons": {"samples": 160}}, "value": 0.5}
     small = {"backbone": {"mlp": {"width": 8}}, "method": {"softmax": {}}}
-    found = [
+    result = [
         PublishedNumber(**moons, **small),
         PublishedNumber(**moons, **small, attack={"fgsm": {"epsilons": [0.3]}}),
         PublishedNumber(**moons, **small, attack={"transfer": {"epsilons": [0.1], "steps": [3]}}),
     ]
-    monkeypatch.setattr("lapbench.reporting.correspondence.entries", lambda: found)
+    monkeypatch.setattr("lapbench.reporting.correspondence.entries", lambda: result)
     prepared = run(attacked(tmp_path, ["softmax", "svm"]), tmp_path / "r")
     records = load_records(tmp_path / "r")
     compared = beside_measured(published_rows(prepared.plan), records)

@@ -31,12 +31,12 @@ def browser() -> Iterator[Browser]:
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Addresses of a page, and of one without any number."""
     folder: Path = tmp_path_factory.mktemp("pages")
-    found = {}
+    violations = {}
     for name, content in {"full": page(), "empty": empty()}.items():
         path = folder / f"{name}.html"
         path.write_text(render(content), encoding="utf-8")
-        found[name] = path.as_uri()
-    return found
+        violations[name] = path.as_uri()
+    return violations
 
 
 @pytest.fixture
@@ -82,8 +82,8 @@ def test_every_reader_is_served_in_silence(
         assert tab.evaluate(line) == INK[scheme]
 
     tab.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-    found = Axe().run(tab)
-    assert found.violations_count == 0, found.generate_report()
+    violations = Axe().run(tab)
+    assert violations.violations_count == 0, violations.generate_report()
     tab.set_viewport_size(PHONE)
     assert tab.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
     context.close()

@@ -150,20 +150,20 @@ def test_methods_correspond_with_all_options_or_not_at_all(
     tmp_path: Path, old: str, new: str, published: float | None
 ):
     rows = on_mnist(tmp_path, GLL_ROW.replace(old, new), after=ATTACKS)
-    found = numbers(rows[rows["attack"] == "one step"])
-    assert list(found.values()) == ([] if published is None else [published])
+    result = numbers(rows[rows["attack"] == "one step"])
+    assert list(result.values()) == ([] if published is None else [published])
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "found"),
+    ("old", "new", "result"),
     [("40", "40", 2), ("40", "5", 0), ("epsilon = 0.3", "epsilon = 0.2", 0)],
 )
 def test_adversarial_training_corresponds_with_the_same_attack(
-    tmp_path: Path, old: str, new: str, found: int
+    tmp_path: Path, old: str, new: str, result: int
 ):
     after = PGD.replace(old, new) + FGSM
     rows = on_mnist(tmp_path, before='training = "pgd"', after=after)
-    assert len(rows) == found
+    assert len(rows) == result
     assert all("table 6" in source for source in rows["source"])
 
 
@@ -194,11 +194,11 @@ def test_natural_numbers_do_not_stand_beside_adversarial_training(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("steps", "restarts", "found"),
+    ("steps", "restarts", "result"),
     [("[20]", 1, 1), ("[5, 20]", 1, 1), ("[20, 50]", 1, 0), ("[20]", 2, 0)],
 )
 def test_iterated_attacks_correspond_with_as_many_steps_in_the_end(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, steps: str, restarts: int, found: int
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, steps: str, restarts: int, result: int
 ):
     softmax = next(e for e in entries() if e.source.endswith("MLP Natural, FGSM"))
     attack = {"pgd": {"epsilons": [0.3], "steps": [20]}}
@@ -207,7 +207,7 @@ def test_iterated_attacks_correspond_with_as_many_steps_in_the_end(
     )
     about = f"steps = {steps}\nrestarts = {restarts}\n"
     rows = on_mnist(tmp_path, after=FGSM.replace("fgsm", "pgd") + about)
-    assert len(rows) == found
+    assert len(rows) == result
 
 
 @pytest.mark.parametrize(

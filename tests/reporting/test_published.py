@@ -54,8 +54,8 @@ FOREIGN: dict[str, set[str]] = {
 
 
 def test_has_every_table():
-    found = {entry.source.partition(", table ")[::2] for entry in entries()}
-    tables = {(paper, rest.partition(",")[0]) for paper, rest in found}
+    result = {entry.source.partition(", table ")[::2] for entry in entries()}
+    tables = {(paper, rest.partition(",")[0]) for paper, rest in result}
     assert tables == {(paper, table) for paper in TABLES for table in TABLES[paper]}
 
 
@@ -63,8 +63,8 @@ def test_has_the_numbers_that_the_papers_print():
     assert len(entries()) > 300
     for source, printed in PRINTED.items():
         expected = printed if isinstance(printed, list) else [printed]
-        found = [100 * entry.value for entry in entries() if entry.source == source]
-        assert found == pytest.approx(expected, abs=1e-7), source
+        result = [100 * entry.value for entry in entries() if entry.source == source]
+        assert result == pytest.approx(expected, abs=1e-7), source
 
 
 def test_numbers_that_two_tables_have_are_equal():

@@ -114,8 +114,8 @@ def test_further_numbers_name_their_split():
     frame = plain_frame(**{"gll": [0.9]})
     own = frame.assign(metric="outer_accuracy", split="outer", value=0.8)
     table = further_numbers(leaderboard(pd.concat([frame, own])))
-    found = table[["metric", "split", "mean"]].to_numpy().tolist()
-    assert found == [["outer_accuracy", "outer", "0.8000"]]
+    result = table[["metric", "split", "mean"]].to_numpy().tolist()
+    assert result == [["outer_accuracy", "outer", "0.8000"]]
 
 
 def test_csv_is_tidy():

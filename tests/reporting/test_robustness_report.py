@@ -95,8 +95,8 @@ class TestHeadline:
         ]
         flags = pd.DataFrame(rows, columns=FLAG_COLUMNS)
         board = robustness(frame(softmax=SOFTMAX))
-        found = headline(board, flags)["failed checks"].item()
-        assert found == "white_box_wins 2/3, gradients_exist 1/3"
+        result = headline(board, flags)["failed checks"].item()
+        assert result == "white_box_wins 2/3, gradients_exist 1/3"
         flags["verdict"] = "pass"
         assert headline(board, flags)["failed checks"].item() == "none of 2"
 
@@ -175,8 +175,8 @@ class TestReport:
         columns = ["method", "attack", "parameter", "level", "steps", "metric"]
         expected = records[records["attack"] != ""].set_index(columns)["value"].astype(float)
         for board in (written, report.robustness):
-            found = board.set_index(columns)["mean"].sort_index()
-            pd.testing.assert_series_equal(found, expected.sort_index(), check_names=False)
+            result = board.set_index(columns)["mean"].sort_index()
+            pd.testing.assert_series_equal(result, expected.sort_index(), check_names=False)
 
     def test_budgets_and_samples_are_conditions(self, results: Path):
         lines = "\n".join(write_report(results).conditions)

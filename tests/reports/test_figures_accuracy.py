@@ -57,8 +57,8 @@ def test_diamonds_are_means_and_bars_t_intervals():
     bars, means = ax.collections[1:3]
     np.testing.assert_allclose(means.get_offsets(), [[98, 0], [92, 1]])
     expected = [interval([97, 98, 99]), interval([90, 92, 94])]
-    found = [segment[:, 0].tolist() for segment in bars.get_segments()]
-    assert found == [pytest.approx([each.low, each.high]) for each in expected]
+    result = [segment[:, 0].tolist() for segment in bars.get_segments()]
+    assert result == [pytest.approx([each.low, each.high]) for each in expected]
 
 
 def test_published_values_are_hollow_below_their_row_and_said_to_be_published():

@@ -24,10 +24,10 @@ def image_numbers(*_: Any) -> Iterator[Metric]:
 
 def shown(ax: Axes) -> list[np.ndarray[Any, Any]]:
     """The images of a panel, row by row and from the left."""
-    found = sorted(
+    result = sorted(
         ax.get_images(), key=lambda image: (image.get_extent()[3], image.get_extent()[0])
     )
-    return [np.asarray(image.get_array()) for image in found]
+    return [np.asarray(image.get_array()) for image in result]
 
 
 class TestGLLFigure9:

@@ -150,8 +150,8 @@ class TestBilevelFigure1:
         size = np.array([0.3, 0.1, 0.2, 0, 1e-15, 1e-16, 1e-17, 1e-18])
         distance = np.array([1.0, 1, 1, 1, 1, 1, 2, 2])
         stored = {"hypergradient_9": size, "distance_9": distance, "reach_9": np.array([2])}
-        found = bilevel_fig1.draw(self.results(lambda key: stored if key == "GNN/0" else {}))
-        diamonds = [line for line in drawn(found).axes[0].lines if line.get_marker() == "D"]
+        result = bilevel_fig1.draw(self.results(lambda key: stored if key == "GNN/0" else {}))
+        diamonds = [line for line in drawn(result).axes[0].lines if line.get_marker() == "D"]
         assert [diamond.get_xydata().tolist() for diamond in diamonds] == [[[1, 0.2]]]
 
     @pytest.mark.parametrize("value", [0.0, np.nan])

@@ -41,8 +41,8 @@ def bars(ax: Axes) -> list[tuple[float, float, float]]:
 
 def foot(ax: Axes, color: str) -> float:
     """Where the line of a method stands on the axis."""
-    (found,) = (line for line in ax.get_lines() if to_rgb(line.get_color()) == to_rgb(color))
-    return float(found.get_xdata()[0])
+    (result,) = (line for line in ax.get_lines() if to_rgb(line.get_color()) == to_rgb(color))
+    return float(result.get_xdata()[0])
 
 
 def test_methods_stand_at_their_mean_ranks_best_first():
@@ -61,10 +61,10 @@ def test_bars_join_what_is_not_told_apart():
     _, ax = diagram(given)
     feet = [foot(ax, given.colors()[method]) for method in METHODS]
     assert "CD = 1.77" in texts(ax)
-    found = bars(ax)
-    assert len(found) == 3
-    assert found[0][2] == found[2][2] != found[1][2]
-    for (first, last), ends in zip(itertools.pairwise(feet), found, strict=True):
+    result = bars(ax)
+    assert len(result) == 3
+    assert result[0][2] == result[2][2] != result[1][2]
+    for (first, last), ends in zip(itertools.pairwise(feet), result, strict=True):
         assert first - 0.1 < ends[0] < first < last < ends[1] < last + 0.1
 
 

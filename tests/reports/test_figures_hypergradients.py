@@ -130,20 +130,20 @@ class TestHypergradients:
                 for start in (0.0, 0.1)
             )
         )
-        found = drawn(figure(records))
+        result = drawn(figure(records))
         titles = ["cora\nstart: zeros", "cora\nstart: normal, σ = 0.1"]
-        assert [ax.get_title("left") for ax in found.axes[:2]] == titles
-        cosine = found.axes[2]
+        assert [ax.get_title("left") for ax in result.axes[:2]] == titles
+        cosine = result.axes[2]
         styles = [(line.get_color(), line.get_linestyle()) for line in cosine.lines]
         assert len(set(styles)) == 4
         assert {style for _, style in styles} == {"-", "--"}
-        entries = [text.get_text() for text in found.legends[0].get_texts()]
+        entries = [text.get_text() for text in result.legends[0].get_texts()]
         assert entries == ["adam, rate 0.1", "heavy-ball, rate 3/L", "float64", "float32"]
 
     def test_truncated_hypergradients_have_lines_of_their_own(self):
         truncated = {"hypergradient": "truncated", "inner_steps": 10, "truncation": 5}
-        found = drawn(figure(table(unrolled(10, UNROLLED), (truncated, UNROLLED))))
-        entries = [text.get_text() for text in found.legends[0].get_texts()]
+        result = drawn(figure(table(unrolled(10, UNROLLED), (truncated, UNROLLED))))
+        entries = [text.get_text() for text in result.legends[0].get_texts()]
         assert entries == ["last 5 steps", "unrolled"]
 
     def test_no_comparison_or_unnamed_inner_steps_give_no_figure(self):

@@ -19,14 +19,14 @@ from lapbench.reports.statistics.tests import interval
 
 def line(ax: Axes, color: Any) -> Line2D:
     """The one line of a colour."""
-    (found,) = (line for line in ax.get_lines() if to_rgb(line.get_color()) == to_rgb(color))
-    return found
+    (result,) = (line for line in ax.get_lines() if to_rgb(line.get_color()) == to_rgb(color))
+    return result
 
 
 def ends(ax: Axes, color: Any) -> list[list[float]]:
     """The lower and upper ends of the bars of a colour."""
-    (found,) = (lines for lines in ax.collections if to_rgb(lines.get_color()[0]) == to_rgb(color))
-    return [segment[:, 1].tolist() for segment in found.get_segments()]
+    (result,) = (lines for lines in ax.collections if to_rgb(lines.get_color()[0]) == to_rgb(color))
+    return [segment[:, 1].tolist() for segment in result.get_segments()]
 
 
 class TestWorstCase:
@@ -96,7 +96,7 @@ class TestGLLFigure5:
     def numbers(cell: str, repetition: int) -> list[Metric]:
         """IFGSM at ε = 0.2 after 5, 10 and 20 steps; GLL was not attacked by CW."""
         del repetition
-        found: list[Metric] = [
+        result: list[Metric] = [
             clean(0.9),
             ("ifgsm", "epsilon", 0.1, 5, "robust_accuracy", 0.6),
             ("ifgsm", "epsilon", 0.2, 20, "robust_accuracy", 0.3),
@@ -104,8 +104,8 @@ class TestGLLFigure5:
             ("ifgsm", "epsilon", 0.2, 20, "distance", 7.0),
         ]
         if cell == "digits/natural/softmax":
-            found += [("cw-gll", "c", c, 100, "robust_accuracy", 0.1 / c) for c in (1.0, 10.0)]
-        return found
+            result += [("cw-gll", "c", c, 100, "robust_accuracy", 0.1 / c) for c in (1.0, 10.0)]
+        return result
 
     @classmethod
     @cache
@@ -181,7 +181,7 @@ class TestPerturbations:
     def numbers(cell: str, repetition: int) -> list[Metric]:
         """GLL was not quantised; DeepFool leaves it 30 %."""
         is_gll = cell.endswith("gll")
-        found: list[Metric] = [
+        result: list[Metric] = [
             clean(0.9),
             ("gaussian-noise", "snr", 15.0, 0, "robust_accuracy", 0.6 + 0.1 * repetition),
             ("gaussian-noise", "snr", 15.0, 0, "snr", 15.0),
@@ -194,8 +194,8 @@ class TestPerturbations:
             ("pgd", "epsilon", 0.1, 5, "fooling_distance", 0.1),
         ]
         if not is_gll:
-            found.append(("weight-quantization", "bits", 5.0, 0, "robust_accuracy", 0.7))
-        return found
+            result.append(("weight-quantization", "bits", 5.0, 0, "robust_accuracy", 0.7))
+        return result
 
     @classmethod
     @cache

@@ -51,12 +51,12 @@ def entries(figure: Figure) -> list[str]:
 
 def line(ax: Axes, color: Any, style: str = "-") -> Line2D:
     """The one line of a colour and style."""
-    (found,) = (
+    (result,) = (
         line
         for line in ax.get_lines()
         if to_rgb(line.get_color()) == to_rgb(color) and line.get_linestyle() == style
     )
-    return found
+    return result
 
 
 class TestSmoothness:

@@ -49,19 +49,19 @@ class TestFriedman:
         given = table(number, methods, digits=digits)
         squares = stats.friedmanchisquare(*given.to_numpy().T).statistic
         expected = (number - 1) * squares / (number * (methods - 1) - squares)
-        found = friedman(given)
-        assert found.statistic == pytest.approx(expected)
-        assert (found.between, found.within) == (methods - 1, (methods - 1) * (number - 1))
-        assert found.p == pytest.approx(stats.f.sf(expected, found.between, found.within))
+        result = friedman(given)
+        assert result.statistic == pytest.approx(expected)
+        assert (result.between, result.within) == (methods - 1, (methods - 1) * (number - 1))
+        assert result.p == pytest.approx(stats.f.sf(expected, result.between, result.within))
 
     def test_p_is_never_smaller_than_the_chance_of_the_same_order_everywhere(self):
-        found = friedman(in_order(3, 3))
-        assert math.isinf(found.statistic)
-        assert found.p == pytest.approx(1 / 36)
+        result = friedman(in_order(3, 3))
+        assert math.isinf(result.statistic)
+        assert result.p == pytest.approx(1 / 36)
 
     def test_methods_that_tie_everywhere_do_not_differ(self):
-        found = friedman(0 * in_order(5, 3))
-        assert (found.statistic, found.p) == (0, 1)
+        result = friedman(0 * in_order(5, 3))
+        assert (result.statistic, result.p) == (0, 1)
 
     def test_it_does_not_depend_on_rounding(self):
         given = table(6, 4, digits=0)
@@ -89,18 +89,18 @@ class TestNemenyi:
     def test_it_tells_apart_what_scikit_posthocs_does(self, number: int, methods: int, digits: int):
         given = table(number, methods, step=1, digits=digits)
         p = scikit_posthocs.posthoc_nemenyi_friedman(given)
-        found = nemenyi(given)
+        result = nemenyi(given)
         for one in given.columns:
             for other in given.columns.drop(one):
-                together = any({one, other} <= set(clique) for clique in found.cliques)
+                together = any({one, other} <= set(clique) for clique in result.cliques)
                 assert together == (p.loc[one, other] >= 0.05)
-        assert not all(len(clique) == methods for clique in found.cliques)
+        assert not all(len(clique) == methods for clique in result.cliques)
 
     def test_mean_ranks_by_hand_with_ties(self):
         given = pd.DataFrame({"a": [0.9, 0.8, 0.7], "b": [0.9, 0.7, 0.7], "c": [0.8, 0.6, 0.7]})
-        found = nemenyi(given).mean_ranks
-        assert list(found) == ["a", "b", "c"]
-        assert list(found.values()) == pytest.approx([4.5 / 3, 5.5 / 3, 8 / 3])
+        result = nemenyi(given).mean_ranks
+        assert list(result) == ["a", "b", "c"]
+        assert list(result.values()) == pytest.approx([4.5 / 3, 5.5 / 3, 8 / 3])
 
     def test_cliques_by_hand(self):
         """Ranks 1, 2, 3, 4 on seven data sets: CD = 2.569·√(20/42) = 1.77."""
@@ -140,7 +140,7 @@ def test_too_small_a_table_is_refused(shape: tuple[int, int], reason: str):
 
 class TestMeans:
     def test_they_are_over_repetitions_of_finished_methods(self):
-        (found,) = mean_accuracies(
+        (result,) = mean_accuracies(
             records(
                 [
                     ("one", "mlp", "gll", [0.7, 0.9]),
@@ -151,15 +151,15 @@ class TestMeans:
                 ]
             )
         )
-        assert found.table.to_dict() == {"gll": pytest.approx({"one": 0.8, "two": 0.55})}
-        assert found.left_out == [
+        assert result.table.to_dict() == {"gll": pytest.approx({"one": 0.8, "two": 0.55})}
+        assert result.left_out == [
             "svm (1 of 2 cells on one with mlp, 1 of 2 cells on two with gnn)",
             "wnll (not planned on two with gnn)",
         ]
 
     def test_a_data_set_counts_once(self):
         """Over tasks and backbones, each with the same weight."""
-        (found,) = mean_accuracies(
+        (result,) = mean_accuracies(
             records(
                 [
                     ("digits (labeled=50)", "mlp", "gll", [0.6, 0.6]),
@@ -168,14 +168,14 @@ class TestMeans:
                 ]
             )
         )
-        assert found.table.to_dict() == {"gll": pytest.approx({"digits": 0.7})}
+        assert result.table.to_dict() == {"gll": pytest.approx({"digits": 0.7})}
 
     def test_a_task_that_nobody_finished_leaves_out_no_method(self):
-        (found,) = mean_accuracies(
+        (result,) = mean_accuracies(
             records([("one", "mlp", "gll", [0.7]), ("two", "mlp", "gll", [None])])
         )
-        assert found.table.shape == (1, 1)
-        assert found.left_out == ["two with mlp (no result)"]
+        assert result.table.shape == (1, 1)
+        assert result.left_out == ["two with mlp (no result)"]
 
     def test_kinds_of_training_are_apart_and_attacks_left_out(self):
         cells = [("one", "mlp", "gll", [0.7])]
@@ -184,15 +184,15 @@ class TestMeans:
             records(cells, training="pgd", value=0.6),
             records(cells, attack="pgd", value=0.1),
         ]
-        found = mean_accuracies(pd.concat(frames))
-        assert [(each.training, each.table.loc["one", "gll"]) for each in found] == [
+        result = mean_accuracies(pd.concat(frames))
+        assert [(each.training, each.table.loc["one", "gll"]) for each in result] == [
             ("natural", 0.7),
             ("pgd", 0.6),
         ]
 
     def test_nothing_finished_and_nothing_planned(self):
-        (found,) = mean_accuracies(records([("one", "mlp", "gll", [None, None])]))
-        assert obstacle(found.table)
+        (result,) = mean_accuracies(records([("one", "mlp", "gll", [None, None])]))
+        assert obstacle(result.table)
         assert mean_accuracies(records([])) == []
 
 
@@ -203,8 +203,8 @@ def words(given: pd.DataFrame) -> str:
         for number, row in given.iterrows()
         for method, value in row.items()
     ]
-    (found,) = mean_accuracies(records([*cells, ("set 0", "mlp", "svm", [None])]))
-    return describe(found)
+    (result,) = mean_accuracies(records([*cells, ("set 0", "mlp", "svm", [None])]))
+    return describe(result)
 
 
 @pytest.mark.parametrize(

@@ -32,16 +32,16 @@ def every_sign(differences: list[float]) -> float:
     """Wilcoxon's exact p: how many signs of the ranks give a sum as far from its mean."""
     ranks = pd.Series(differences).abs().rank().to_numpy()
     signs = np.array(list(itertools.product([-1, 1], repeat=len(ranks))))
-    sums, found = abs(signs @ ranks), abs(np.sign(differences) @ ranks)
-    return float((sums >= found - 1e-9).mean())
+    sums, result = abs(signs @ ranks), abs(np.sign(differences) @ ranks)
+    return float((sums >= result - 1e-9).mean())
 
 
 @pytest.mark.parametrize("repetitions", [2, 5, 12])
 def test_intervals_are_those_of_statsmodels(repetitions: int):
     values = accuracies(3, repetitions)["method 1"]
-    found = interval(list(values))
+    result = interval(list(values))
     expected = DescrStatsW(values.to_numpy()).tconfint_mean()
-    assert (found.low, found.high) == pytest.approx(expected, rel=1e-12)
+    assert (result.low, result.high) == pytest.approx(expected, rel=1e-12)
 
 
 def test_only_finite_values_count_and_one_has_no_interval():
@@ -60,25 +60,25 @@ def test_holm_is_that_of_statsmodels():
     for count in range(1, 9):
         p = random.uniform(size=count) ** random.choice([0.1, 3])
         expected = multipletests(p, method="holm")[1]
-        found = holm({str(number): each for number, each in enumerate(p)})
-        assert [found[str(number)] for number in range(count)] == pytest.approx(expected)
+        result = holm({str(number): each for number, each in enumerate(p)})
+        assert [result[str(number)] for number in range(count)] == pytest.approx(expected)
 
 
 def test_comparisons_are_those_of_statsmodels():
     values = accuracies(5, 6)
-    found = compare(values)
+    result = compare(values)
     best = max(values, key=lambda method: values[method].mean())
     others = [method for method in values if method != best]
     tests = [DescrStatsW((values[method] - values[best]).to_numpy()) for method in others]
     p = [test.ttest_mean(0)[1] for test in tests]
-    assert [found[method].p for method in others] == pytest.approx(p)
+    assert [result[method].p for method in others] == pytest.approx(p)
     adjusted = multipletests(p, method="holm")[1]
-    assert [found[method].p_holm for method in others] == pytest.approx(adjusted)
+    assert [result[method].p_holm for method in others] == pytest.approx(adjusted)
     for method, test in zip(others, tests, strict=True):
-        assert found[method].best == best
-        assert found[method].repetitions == 6
-        assert found[method].difference.mean == pytest.approx(test.mean)
-        limits = found[method].difference.low, found[method].difference.high
+        assert result[method].best == best
+        assert result[method].repetitions == 6
+        assert result[method].difference.mean == pytest.approx(test.mean)
+        limits = result[method].difference.low, result[method].difference.high
         assert limits == pytest.approx(test.tconfint_mean())
 
 
@@ -94,8 +94,8 @@ def test_the_best_has_no_difference_from_itself():
 )
 def test_wilcoxon_is_made_where_it_can_decide(methods: int, repetitions: int, made: bool):
     """2^(1−n) ≤ 0.05/K: n = 6 for K = 1, 7 for K = 2, and 8 for K = 5."""
-    found = compare(accuracies(methods, repetitions))
-    others = [each for each in found.values() if each.verdict != "best"]
+    result = compare(accuracies(methods, repetitions))
+    others = [each for each in result.values() if each.verdict != "best"]
     assert [not math.isnan(each.p_wilcoxon) for each in others] == [made] * (methods - 1)
 
 
@@ -111,8 +111,8 @@ def test_wilcoxon_is_made_where_it_can_decide(methods: int, repetitions: int, ma
 def test_wilcoxon_is_exact_also_with_ties(differences: list[float]):
     """Rounding makes equal differences of accuracies unequal, which are ties nevertheless."""
     best = pd.Series(np.linspace(0.2, 0.9, len(differences)))
-    found = compare({"best": best, "other": best - pd.Series(differences)})["other"]
-    assert found.p_wilcoxon == pytest.approx(every_sign(differences))
+    result = compare({"best": best, "other": best - pd.Series(differences)})["other"]
+    assert result.p_wilcoxon == pytest.approx(every_sign(differences))
 
 
 @pytest.mark.parametrize("repetitions", [8, 20])
@@ -127,10 +127,10 @@ def test_wilcoxon_leaves_out_zeros_and_is_corrected_for_all_tests():
     """Eight differences of one sign, 2/2⁸, times two tests; six beside a 0 cannot decide."""
     best = pd.Series(np.linspace(0.5, 0.9, 8))
     one_sign, few = pd.Series([*STEPS, 6, 7, 8]) / 100, pd.Series([0, *STEPS, 6, 0]) / 100
-    found = compare({"best": best, "one sign": best - one_sign, "few": best - few})
-    assert found["one sign"].p_wilcoxon == pytest.approx(2 * 2 / 2**8)
-    assert math.isnan(found["few"].p_wilcoxon)
-    assert not math.isnan(found["few"].p)
+    result = compare({"best": best, "one sign": best - one_sign, "few": best - few})
+    assert result["one sign"].p_wilcoxon == pytest.approx(2 * 2 / 2**8)
+    assert math.isnan(result["few"].p_wilcoxon)
+    assert not math.isnan(result["few"].p)
 
 
 def test_a_method_that_is_not_worse_counts_as_a_comparison():
@@ -138,9 +138,9 @@ def test_a_method_that_is_not_worse_counts_as_a_comparison():
     best = pd.Series([0.95, 0.96, 0.97, 0.96, 0.95])
     late = pd.Series([0.96, 0.98, 0.97, 0.97, 0.96, *[0.1] * 5])
     worse = best - pd.Series(STEPS) / 100
-    found = compare({"best": best, "late": late, "worse": worse})
-    assert found["late"].verdict == "not worse on the common seeds"
-    assert found["worse"].p_holm == pytest.approx(2 * found["worse"].p)
+    result = compare({"best": best, "late": late, "worse": worse})
+    assert result["late"].verdict == "not worse on the common seeds"
+    assert result["worse"].p_holm == pytest.approx(2 * result["worse"].p)
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_method_that_is_not_worse_counts_as_a_comparison():
     ],
 )
 def test_verdicts_are_on_common_repetitions(values: dict[str, pd.Series], verdicts: dict[str, str]):
-    found = {method: each.verdict for method, each in compare(values).items()}
-    assert found == verdicts
-    for verdict in found.values():
+    result = {method: each.verdict for method, each in compare(values).items()}
+    assert result == verdicts
+    for verdict in result.values():
         assert is_marked(verdict) != verdict.startswith(("worse", "too few"))

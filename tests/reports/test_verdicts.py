@@ -23,12 +23,12 @@ def flag(name: str, verdict: str, evidence: str = "", repetition: int = 0, **nam
 def text(*flags: Any, method: str = "softmax", **changes: dict[Number, list[float]]) -> str:
     """What is said of a method, the flags being those of all."""
     board = robustness(frame(**(changes or {"softmax": SOFTMAX})))
-    (found,) = (
+    (paragraph,) = (
         line
         for line in verdicts(board, pd.DataFrame(flags, columns=FLAG_COLUMNS))
         if line.startswith(f"{method} on digits with mlp, natural training: ")
     )
-    return found.partition("training: ")[2]
+    return paragraph.partition("training: ")[2]
 
 
 WHITE = "ε = 0.1: 40.0% by gradients, 30.0% by transfer"
@@ -45,18 +45,18 @@ class TestVerdicts:
         assert text(softmax={CLEAN: [0.9], NOISE: [0.8]}) == "no worst case was measured."
 
     def test_passed_checks_make_it_a_fair_estimate(self):
-        found = text(flag("white_box_wins", "pass"), flag("gradients_exist", "does not apply"))
-        assert "No check found its gradient hidden" in found
-        assert "fair estimate" in found
-        assert "an upper bound for all" in found
-        assert "Not measured" not in found
+        paragraph = text(flag("white_box_wins", "pass"), flag("gradients_exist", "does not apply"))
+        assert "No check found its gradient hidden" in paragraph
+        assert "fair estimate" in paragraph
+        assert "an upper bound for all" in paragraph
+        assert "Not measured" not in paragraph
 
     @pytest.mark.parametrize("name", NEEDED)
     def test_without_a_needed_check_it_is_only_an_upper_bound(self, name: str):
         made = [flag(other, "pass") for other in NEEDED if other != name]
-        found = text(*made, flag(name, "not measured"), flag("gradients_exist", "pass"))
-        assert "The worst case is an upper bound: too few checks" in found
-        assert "fair estimate" not in found
+        paragraph = text(*made, flag(name, "not measured"), flag("gradients_exist", "pass"))
+        assert "The worst case is an upper bound: too few checks" in paragraph
+        assert "fair estimate" not in paragraph
 
     @pytest.mark.parametrize(
         ("made", "count", "first", "hides"),
@@ -70,41 +70,43 @@ class TestVerdicts:
             flag("white_box_wins", verdict, f"evidence {repetition}", repetition)
             for repetition, verdict in enumerate(made)
         ]
-        found = text(*flags, softmax=values)
-        assert f"({count} of 3 repetitions; first: evidence {first})" in found
-        assert ("hides" in found) == hides
-        assert ("Single repetitions failed a check" in found) != hides
-        assert "fair estimate" not in found
-        assert found.startswith("right on 90.0 ± 0.0 % of 128 samples")
+        paragraph = text(*flags, softmax=values)
+        assert f"({count} of 3 repetitions; first: evidence {first})" in paragraph
+        assert ("hides" in paragraph) == hides
+        assert ("Single repetitions failed a check" in paragraph) != hides
+        assert "fair estimate" not in paragraph
+        assert paragraph.startswith("right on 90.0 ± 0.0 % of 128 samples")
 
     @pytest.mark.parametrize("verdict", ["not measured", "does not apply"])
     def test_without_a_check_that_was_made_nothing_is_claimed(self, verdict: str):
-        for found in (text(), text(flag("white_box_wins", verdict))):
-            assert "hidden" not in found
-            assert "estimate" not in found
+        for paragraph in (text(), text(flag("white_box_wins", verdict))):
+            assert "hidden" not in paragraph
+            assert "estimate" not in paragraph
 
     @pytest.mark.parametrize("name", CHECKS)
     def test_a_failed_check_takes_back_what_depends_on_it(self, name: str):
-        found = text(flag("monotone_in_steps", "pass"), flag(name, "fail", f"{WHITE}; more"))
+        paragraph = text(flag("monotone_in_steps", "pass"), flag(name, "fail", f"{WHITE}; more"))
         said = {
             "gradient": ["Its gradient hides something", "no evidence of robustness"],
             "budget": ["was not found hidden", "the accuracy under plain PGD overstates it"],
         }[CHECKS[name].doubts]
-        assert all(each in found for each in said)
+        assert all(each in paragraph for each in said)
         fails = CHECKS[name].fails
-        assert f"{fails[0].upper()}{fails[1:]} (1 of 1 repetitions; first: {WHITE})." in found
-        assert "; more" not in found
-        assert "fair estimate" not in found
+        assert f"{fails[0].upper()}{fails[1:]} (1 of 1 repetitions; first: {WHITE})." in paragraph
+        assert "; more" not in paragraph
+        assert "fair estimate" not in paragraph
 
     def test_hidden_gradient_outweighs_the_budget_and_both_are_listed(self):
-        found = text(flag("steps_add_nothing", "fail", "a"), flag("gradients_exist", "fail", "b"))
-        assert "Its gradient hides something" in found
-        assert "No check found" not in found
+        paragraph = text(
+            flag("steps_add_nothing", "fail", "a"), flag("gradients_exist", "fail", "b")
+        )
+        assert "Its gradient hides something" in paragraph
+        assert "No check found" not in paragraph
         assert (
             "PGD of more steps, or APGD, broke more than PGD (1 of 1 repetitions; first: a). "
-            in found
+            in paragraph
         )
-        assert "More than 1 % of the samples had an exactly zero gradient (1 of 1" in found
+        assert "More than 1 % of the samples had an exactly zero gradient (1 of 1" in paragraph
 
     def test_what_was_not_measured_is_named_once(self):
         flags = [
@@ -112,8 +114,8 @@ class TestVerdicts:
             for repetition in range(2)
             for name in ("white_box_wins", "unbounded_breaks")
         ]
-        found = text(*flags, flag("gradients_exist", "pass"))
-        assert found.endswith(
+        paragraph = text(*flags, flag("gradients_exist", "pass"))
+        assert paragraph.endswith(
             f"Not measured: {CHECKS['white_box_wins'].asks}; {CHECKS['unbounded_breaks'].asks}."
         )
 
@@ -125,16 +127,16 @@ class TestVerdicts:
             flag("white_box_wins", "fail", backbone="gnn"),
         ]
         assert text(*others) == text()
-        found = text(*others, method="gll", softmax=SOFTMAX, gll=SOFTMAX)
-        assert "Its gradient hides something" in found
+        paragraph = text(*others, method="gll", softmax=SOFTMAX, gll=SOFTMAX)
+        assert "Its gradient hides something" in paragraph
 
     @pytest.mark.parametrize(
         ("joint", "single", "said"),
         [(0.31, 0.315, False), (0.30, 0.33, True), (0.40, 0.35, True), (0.40, 0.40, True)],
     )
     def test_batch_is_mentioned_where_it_matters(self, joint: float, single: float, said: bool):
-        found = text(softmax={**SOFTMAX, JOINT: [joint], SINGLE: [single]})
-        assert ("depend on the batch" in found) == said
+        paragraph = text(softmax={**SOFTMAX, JOINT: [joint], SINGLE: [single]})
+        assert ("depend on the batch" in paragraph) == said
         if said:
-            assert f"put together {100 * joint:.1f} % stay right" in found
-            assert f"{100 * single:.1f} % where each of these" in found
+            assert f"put together {100 * joint:.1f} % stay right" in paragraph
+            assert f"{100 * single:.1f} % where each of these" in paragraph

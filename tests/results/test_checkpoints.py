@@ -84,9 +84,9 @@ def planned(cell: Cell) -> PlannedCell:
 def stopping_after(epoch: int, seen: list[int]) -> Events:
     """Stops a cell in the epoch after this one, when the checkpoint is there."""
 
-    def watch(found: Any) -> None:
-        seen.append(found.number)
-        if found.number == epoch + 1:
+    def watch(result: Any) -> None:
+        seen.append(result.number)
+        if result.number == epoch + 1:
             raise StopError
 
     return Events(epoch=watch)

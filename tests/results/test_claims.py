@@ -98,9 +98,9 @@ class TestRunCell:
         self, folder: ResultsFolder, planned: PlannedCell, monkeypatch: pytest.MonkeyPatch
     ):
         monkeypatch.delattr(cell, "try_cell")
-        found = replace(failed_record(planned, "beneath it"), status="skipped")
-        folder.write_record(found)
-        assert run_cell(planned, folder) == found
+        result = replace(failed_record(planned, "beneath it"), status="skipped")
+        folder.write_record(result)
+        assert run_cell(planned, folder) == result
 
     def test_what_failed_there_is_run_again(self, folder: ResultsFolder, planned: PlannedCell):
         folder.write_record(failed_record(planned, "no luck"))

@@ -90,8 +90,8 @@ class TestOneCellInSeveralFolders:
         self, monday: Path, tuesday: Path, order: int
     ):
         edit(first(tuesday), lambda r: r.update(status="failed", reason="OSError: no room"))
-        found = collect([monday, tuesday][::order]).records.values()
-        assert {record.status for record in found} == {"ok"}
+        result = collect([monday, tuesday][::order]).records.values()
+        assert {record.status for record in result} == {"ok"}
 
 
 class TestSeveralSuites:

@@ -153,9 +153,9 @@ def test_interrupted_write_leaves_the_old_file_and_no_other(tmp_path: Path):
 def test_integers_depend_on_their_name_alone():
     names = [("digits", 0, "torch", 1), ("digits", 0, "torch", 2), ("digits", 1, "torch", 1)]
     names += [("two_moons", 0, "torch", 1), ("digits", 0, "head", 1)]
-    found = [Seeds(data, r).integer(purpose, epoch) for data, r, purpose, epoch in names]
-    assert len(set(found)) == 5
-    assert found == [Seeds(data, r).integer(purpose, epoch) for data, r, purpose, epoch in names]
+    result = [Seeds(data, r).integer(purpose, epoch) for data, r, purpose, epoch in names]
+    assert len(set(result)) == 5
+    assert result == [Seeds(data, r).integer(purpose, epoch) for data, r, purpose, epoch in names]
 
 
 def test_streams_depend_on_their_name_alone():

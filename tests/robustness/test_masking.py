@@ -84,22 +84,22 @@ def flags(
             level = (label, "linf", "epsilon", epsilon, steps)
             metrics.append(Metric("robust_accuracy", "test", value, 100, *level))
             metrics.append(Metric("distance", "test", 7.0, 100, *level))
-    found = find_checks(metrics, Robustness(attacks, 0.1, **options), target)
-    assert len({flag.name for flag in found}) == len(found)
-    return {flag.name: flag for flag in found}
+    checks = find_checks(metrics, Robustness(attacks, 0.1, **options), target)
+    assert len({flag.name for flag in checks}) == len(checks)
+    return {flag.name: flag for flag in checks}
 
 
 def by_gradients(curves: Curves) -> dict[float, float]:
     """What all attacks by the model's own gradient leave together, at the least."""
-    found: dict[float, float] = {}
+    checks: dict[float, float] = {}
     for label, points in curves.items():
         if label not in ("transfer", "square", "exact"):
             for epsilon, steps in sorted(points):
                 last = max(s for e, s in points if e == epsilon)
                 if steps == last:
                     value = points[epsilon, steps]
-                    found[epsilon] = min(value, found.get(epsilon, 1.0))
-    return found
+                    checks[epsilon] = min(value, checks.get(epsilon, 1.0))
+    return checks
 
 
 def changed(label: str, points: dict[tuple[float, int], float]) -> Curves:
@@ -226,15 +226,15 @@ def test_without_its_attacks_a_check_is_not_measured(name: str):
 
 def test_single_point_is_compared_with_samples_that_are_not_attacked():
     for accuracy, verdict in ((0.5, "pass"), (0.97, "fail")):
-        found = flags({"pgd": {(0.1, 10): accuracy}})
-        assert found["monotone_in_epsilon"].verdict == verdict
-        assert found["monotone_in_steps"].verdict == "not measured"
+        checks = flags({"pgd": {(0.1, 10): accuracy}})
+        assert checks["monotone_in_epsilon"].verdict == verdict
+        assert checks["monotone_in_steps"].verdict == "not measured"
 
 
 def test_unbounded_attack_counts_beside_a_headline_in_another_norm():
     for left, verdict in ((0.0, "pass"), (0.1, "fail")):
-        found = flags(changed("unbounded", {(1.0, 10): left}), norm="l2")
-        assert found["unbounded_breaks"].verdict == verdict
+        checks = flags(changed("unbounded", {(1.0, 10): left}), norm="l2")
+        assert checks["unbounded_breaks"].verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -247,16 +247,16 @@ def test_unbounded_attack_counts_beside_a_headline_in_another_norm():
     ],
 )
 def test_check_that_does_not_apply_says_why(name: str, options: dict[str, Any], evidence: str):
-    found = flags(GOOD, **options)
-    assert found[name] == Check(name, "does not apply", evidence)
-    assert sum(flag.verdict == "does not apply" for flag in found.values()) == 1
+    checks = flags(GOOD, **options)
+    assert checks[name] == Check(name, "does not apply", evidence)
+    assert sum(flag.verdict == "does not apply" for flag in checks.values()) == 1
 
 
 @pytest.mark.parametrize("options", [{"norm": "l2"}, {"units": "normalised"}])
 def test_attacks_in_another_ball_are_not_compared(options: dict[str, Any]):
-    found = flags(changed("transfer", {(0.1, 10): 0.0}), **options)
+    checks = flags(changed("transfer", {(0.1, 10): 0.0}), **options)
     anywhere = ("gradients_exist", "unbounded_breaks")
-    assert {flag.verdict for name, flag in found.items() if name not in anywhere} == {
+    assert {flag.verdict for name, flag in checks.items() if name not in anywhere} == {
         "not measured"
     }
 
@@ -297,25 +297,25 @@ def judged(model: Model) -> tuple[Assessment, dict[str, Check]]:
         0.4,
     )
     split = attacked_split(task.test, about.samples, nodes_only=False)
-    found = assess(target, split, "test", about, 100, seeds)
-    assert {run.status for run in found.runs} == {"ok"}
-    return found, {flag.name: flag for flag in find_checks(found.metrics, about, target)}
+    checks = assess(target, split, "test", about, 100, seeds)
+    assert {run.status for run in checks.runs} == {"ok"}
+    return checks, {flag.name: flag for flag in find_checks(checks.metrics, about, target)}
 
 
 @pytest.mark.parametrize("kind", [_Saturated, _Rounded])
 def test_masked_model_is_caught_and_the_plain_one_is_not(kind: type[LinearModel]):
     plain, _, _ = trained("softmax", "two_moons")
-    _, found = judged(plain)
+    _, checks = judged(plain)
     for name in ("gradients_exist", "white_box_wins", "monotone_in_epsilon", "monotone_in_steps"):
-        assert found[name].verdict == "pass", found[name]
+        assert checks[name].verdict == "pass", checks[name]
     masked = deepcopy(plain)
     masked.__class__ = kind
-    assessed, found = judged(masked)
+    assessed, checks = judged(masked)
     accuracy = {m.attack: m.value for m in assessed.metrics if m.metric == "robust_accuracy"}
     assert accuracy["pgd"] > accuracy["worst case"] + 0.1
-    assert found["gradients_exist"].verdict == "fail"
-    assert found["white_box_wins"].verdict == "fail"
-    assert "by transfer" in found["white_box_wins"].evidence
+    assert checks["gradients_exist"].verdict == "fail"
+    assert checks["white_box_wins"].verdict == "fail"
+    assert "by transfer" in checks["white_box_wins"].evidence
 
 
 def test_masked_model_predicts_as_the_plain_one():

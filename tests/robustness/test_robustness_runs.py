@@ -166,8 +166,8 @@ def parallel(tmp_path_factory: pytest.TempPathFactory) -> PreparedRun:
 
 
 def test_records_of_two_processes_are_those_of_one(finished: PreparedRun, parallel: PreparedRun):
-    found, expected = (comparable(prepared.folder.path) for prepared in (parallel, finished))
-    assert {key: found[key] for key in expected} == expected
+    result, expected = (comparable(prepared.folder.path) for prepared in (parallel, finished))
+    assert {key: result[key] for key in expected} == expected
 
 
 def test_process_that_dies_is_a_failed_record_and_the_others_finish(parallel: PreparedRun):

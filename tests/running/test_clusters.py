@@ -68,13 +68,13 @@ class TestOnACluster:
         ran = run_on(cluster, "softmax", "greedy", "gll", memory="1.5GB")
         assert ran.exit_code == 1
         assert "1 of 3 cells failed" in ran.output
-        found = records(cluster.folder / "results")
-        assert "1.5 GB" in str(found["greedy"].reason)
+        stored = records(cluster.folder / "results")
+        assert "1.5 GB" in str(stored["greedy"].reason)
         run(cluster.folder, "softmax", "gll", results=cluster.folder / "here")
         here = comparable(cluster.folder / "here")
         assert len(here) == 2
         assert here.items() <= comparable(cluster.folder / "results").items()
-        assert {record.timing is not None for record in found.values()} == {True, False}
+        assert {record.timing is not None for record in stored.values()} == {True, False}
 
     def test_folder_that_a_worker_does_not_see_is_named(
         self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
@@ -160,8 +160,8 @@ class TestAnswers:
 
     @pytest.fixture
     def connected(self, client: MadeUpClient, tmp_path: Path) -> Iterator[tuple[Submit, Slots]]:  # noqa: ARG002
-        with connect("tcp://127.0.0.1:1", ResultsFolder(tmp_path), Limits()) as found:
-            yield found
+        with connect("tcp://127.0.0.1:1", ResultsFolder(tmp_path), Limits()) as stored:
+            yield stored
 
     def test_slots_are_the_threads_of_all_workers(
         self, client: MadeUpClient, connected: tuple[Submit, Slots]
@@ -173,12 +173,12 @@ class TestAnswers:
         self, client: MadeUpClient, connected: tuple[Submit, Slots]
     ):
         submit, slots = connected
-        found = submit(PLANNED)
+        stored = submit(PLANNED)
         client.is_lost = client.remote.cancel()
         with refused(ClusterError, "tcp://127.0.0.1:1", "start another"):
             slots()
         with refused(ClusterError, "tcp://127.0.0.1:1"):
-            found.result()
+            stored.result()
 
     @pytest.mark.parametrize(
         ("error", "expected"),
@@ -199,10 +199,10 @@ class TestAnswers:
         error: Exception,
         expected: type[Exception],
     ):
-        found = connected[0](PLANNED)
+        stored = connected[0](PLANNED)
         client.remote.set_exception(error)
         with pytest.raises(expected):
-            found.result()
+            stored.result()
 
     def test_cluster_without_workers_is_named_once(
         self, connected: tuple[Submit, Slots], monkeypatch: pytest.MonkeyPatch

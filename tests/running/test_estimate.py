@@ -103,9 +103,9 @@ def test_estimate_leaves_no_trace(tmp_path: Path, tiny_suite: Path):
     prepared = prepare(tiny_suite, RunOptions(results=tmp_path / "r"))
     torch.manual_seed(5)
     state = torch.get_rng_state()
-    found = estimate(prepared.missing[0].cell)
-    assert not found.unknown
-    assert found.seconds > 0
+    result = estimate(prepared.missing[0].cell)
+    assert not result.unknown
+    assert result.seconds > 0
     assert torch.get_rng_state().equal(state)
     assert not torch.are_deterministic_algorithms_enabled()
     assert not (tmp_path / "r").exists()

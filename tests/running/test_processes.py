@@ -39,9 +39,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 
 
 def test_records_are_those_of_cells_in_one_process(ran: Ran):
-    found, expected = (comparable(ran.folder / name) for name in ("results", "here"))
+    result, expected = (comparable(ran.folder / name) for name in ("results", "here"))
     assert len(expected) == len(GOOD)
-    assert {key: found[key] for key in expected} == expected
+    assert {key: result[key] for key in expected} == expected
 
 
 def test_process_that_dies_three_times_is_a_failed_record(ran: Ran):

@@ -23,8 +23,8 @@ def _faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def contents(results: Path) -> dict[str, bytes]:
     """What is finished, byte by byte."""
-    found = [*results.glob("records/*"), *results.glob("weights/*"), *results.glob("arrays/*")]
-    return {path.name: path.read_bytes() for path in found}
+    stored = [*results.glob("records/*"), *results.glob("weights/*"), *results.glob("arrays/*")]
+    return {path.name: path.read_bytes() for path in stored}
 
 
 def statuses(results: Path) -> dict[str, str]:
@@ -97,15 +97,15 @@ def test_cells_beyond_their_limits_fail_and_the_others_finish(tmp_path: Path):
     ran = run(tmp_path, *methods, jobs=2, timeout="15s", memory="1.5GB")
     assert ran.exit_code == 1
     assert "3 of 4 cells failed" in ran.output
-    found = records(tmp_path / "results")
-    assert found["softmax"].status == "ok"
+    stored = records(tmp_path / "results")
+    assert stored["softmax"].status == "ok"
     for name in ("stuck", "endless"):
-        assert found[name].status == "failed"
-        assert str(found[name].reason).startswith("timeout: it took more than 15 s ")
+        assert stored[name].status == "failed"
+        assert str(stored[name].reason).startswith("timeout: it took more than 15 s ")
         assert epochs(tmp_path, name) == 1
-    assert found["greedy"].status == "failed"
-    assert "1.5 GB" in str(found["greedy"].reason)
-    assert str(found["greedy"].reason) in ran.output
+    assert stored["greedy"].status == "failed"
+    assert "1.5 GB" in str(stored["greedy"].reason)
+    assert str(stored["greedy"].reason) in ran.output
     complete(tmp_path, *methods)
 
 

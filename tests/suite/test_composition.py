@@ -69,11 +69,11 @@ class TestResults:
             one, two = (lapbench.load_model(key, results) for _ in range(2))
             predicted = predict(one, task.test.x, record.cell.evaluation.batch_size)
             assert predicted.equal(predict(two, task.test.x, record.cell.evaluation.batch_size))
-            found = {metric.metric: metric.value for metric in record.metrics}
+            result = {metric.metric: metric.value for metric in record.metrics}
             right = (predicted.argmax(dim=1) == task.test.y).double().mean()
             loss = -predicted[torch.arange(len(predicted)), task.test.y].mean()
-            assert found["accuracy"] == float(right)
-            assert found["negative_log_likelihood"] == pytest.approx(float(loss), rel=1e-6)
+            assert result["accuracy"] == float(right)
+            assert result["negative_log_likelihood"] == pytest.approx(float(loss), rel=1e-6)
 
     def test_command_selects_a_kind_of_training(self, results: Path):
         arguments = ["run", str(results.parent / "suite.toml"), "--results", str(results)]
@@ -99,9 +99,9 @@ def test_saved_convolutions_with_parseval_predict_the_same(tmp_path: Path):
     record, state = folder.read_record(key), folder.read_weights(key)
     assert any("parametrizations" in name for name in state)
     model = lapbench.load_model(key, tmp_path / "r")
-    found = model.state_dict()
-    assert set(found) == set(state)
-    assert all(torch.equal(found[n], v) for n, v in state.items() if isinstance(v, torch.Tensor))
+    result = model.state_dict()
+    assert set(result) == set(state)
+    assert all(torch.equal(result[n], v) for n, v in state.items() if isinstance(v, torch.Tensor))
     task = record.cell.load_task()
     predicted = predict(model, task.test.x, record.cell.evaluation.batch_size)
     right = float((predicted.argmax(dim=1) == task.test.y).double().mean())
@@ -122,10 +122,10 @@ class TestNames:
     def test_are_canonical_whatever_the_order_and_spacing(
         self, tmp_path: Path, written: str, name: str
     ):
-        (found,) = planned(suite(tmp_path, [written]))
+        (result,) = planned(suite(tmp_path, [written]))
         (expected,) = planned(suite(tmp_path, [name]))
-        assert found.cell.method.name == name
-        assert found == expected
+        assert result.cell.method.name == name
+        assert result == expected
 
     def test_options_reach_the_part_of_their_name(self, tmp_path: Path):
         path = suite(
@@ -178,8 +178,8 @@ class TestKeys:
             "learning_rate = 0.001 }]"
         )
         table = TABLE.replace("steps = 2", "steps = 5")
-        found = planned(suite(tmp_path, written, BOTH, table))
-        assert found == planned(
+        result = planned(suite(tmp_path, written, BOTH, table))
+        assert result == planned(
             suite(tmp_path, ["gll + parseval"], BOTH, TABLE.replace("steps = 2\n", ""))
         )
 

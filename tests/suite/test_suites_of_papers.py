@@ -65,8 +65,8 @@ ADDED = {
 
 def cells(suite: str, method: str = "") -> list[Cell]:
     """Cells of the first repetition, of a head if it is given."""
-    found = [cell for cell, *_ in load_suite(suite).with_seeds(1).cells("cpu")]
-    return [cell for cell in found if method in ("", cell.method.head.name)]
+    chosen = [cell for cell, *_ in load_suite(suite).with_seeds(1).cells("cpu")]
+    return [cell for cell in chosen if method in ("", cell.method.head.name)]
 
 
 @cache
@@ -86,8 +86,8 @@ def test_every_number_of_the_table_stands_beside_a_row(suite: str):
         for entry in entries()
         if entry.source.startswith(prefix) and data in entry.dataset and "other" not in entry.method
     }
-    found = {source.removeprefix(prefix) for source in beside(suite)["source"]}
-    assert found == printed - ELSEWHERE.get(suite, set())
+    chosen = {source.removeprefix(prefix) for source in beside(suite)["source"]}
+    assert chosen == printed - ELSEWHERE.get(suite, set())
 
 
 @pytest.mark.parametrize("suite", TABLES)
@@ -155,13 +155,13 @@ def test_learning_rate_of_the_sparse_manifold_paper_is_piecewise_linear(suite: s
 
 
 def test_pretraining_is_the_same_for_all_methods_and_precedes_both_networks():
-    found = cells("gll-table3-cifar10")
-    assert {(cell.backbone.parameters["depth"], cell.method.head.name) for cell in found} == {
+    chosen = cells("gll-table3-cifar10")
+    assert {(cell.backbone.parameters["depth"], cell.method.head.name) for cell in chosen} == {
         (depth, method) for depth in (18, 50) for method in ("softmax", "gll")
     }
-    assert len({repr(cell.simclr) for cell in found}) == 1
-    assert found[0].simclr is not None
-    assert (found[0].simclr.augmentation, found[0].budget.augmentation) == ("strong", "strong")
+    assert len({repr(cell.simclr) for cell in chosen}) == 1
+    assert chosen[0].simclr is not None
+    assert (chosen[0].simclr.augmentation, chosen[0].budget.augmentation) == ("strong", "strong")
 
 
 @pytest.mark.parametrize("suite", ["gll-table4-fashion", "gll-table4-cifar10"])

@@ -79,8 +79,8 @@ def test_a_regression_has_a_line_with_its_cause(
     edit(results, change, "gll")
     ran = run(baseline, results)
     assert ran.exit_code == 1
-    ((found, reason),) = failing(baseline, results).items()
-    assert found == metric
+    ((result, reason),) = failing(baseline, results).items()
+    assert result == metric
     assert why in reason
     assert why in ran.output
     assert "regression: 1 " in ran.output

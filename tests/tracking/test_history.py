@@ -62,14 +62,14 @@ class TestPoints:
             worst = [("robust_accuracy", 0.4 - e, ball("worst case", e)) for e in (0.1, 0.2)]
             return [*single(*about), *worst]
 
-        def found(records: pd.DataFrame) -> dict[str, float]:
+        def values(records: pd.DataFrame) -> dict[str, float]:
             table = points(records, "robust_accuracy").drop_duplicates("part")
             return dict(zip(table["part"], table["value"], strict=True))
 
         expected = {"noise, SNR 1 dB": 0.1, "noise, SNR 2 dB": 0.2, "pgd, ε = 0.1 (ℓ∞)": 0.1}
-        assert found(past(single)) == pytest.approx(expected)
+        assert values(past(single)) == pytest.approx(expected)
         expected = {"worst case, ε = 0.1 (ℓ∞)": 0.3, "worst case, ε = 0.2 (ℓ∞)": 0.2}
-        assert found(past(numbers)) == pytest.approx(expected)
+        assert values(past(numbers)) == pytest.approx(expected)
 
     def test_each_stage_has_a_part_and_seconds_have_none(self):
         def numbers(*_: object) -> list[Number]:
@@ -96,7 +96,7 @@ def ball(attack: str, epsilon: float) -> dict[str, Any]:
 
 class TestChanges:
     @staticmethod
-    def found(values: list[str], column: str) -> list[tuple[str, str, str]]:
+    def changes(values: list[str], column: str) -> list[tuple[str, str, str]]:
         records = past(accuracy, runs=len(values), about=lambda run: {column: values[run]})
         table = changes(records)
         assert set(table["what"]) <= {column}
@@ -104,9 +104,9 @@ class TestChanges:
 
     @pytest.mark.parametrize("column", ["processor", "torch", "data"])
     def test_they_are_where_a_value_is_not_that_of_the_run_before(self, column: str):
-        found = self.found(["a", "a", "b", "a"], column)
-        assert found == [("run2", "a", "b"), ("run3", "b", "a")]
+        named = self.changes(["a", "a", "b", "a"], column)
+        assert named == [("run2", "a", "b"), ("run3", "b", "a")]
 
     def test_unknown_data_are_passed_over(self):
-        assert self.found(["", "a", "", "a"], "data") == []
-        assert self.found(["a", "", "b"], "data") == [("run2", "a", "b")]
+        assert self.changes(["", "a", "", "a"], "data") == []
+        assert self.changes(["a", "", "b"], "data") == [("run2", "a", "b")]

@@ -67,14 +67,14 @@ class TestPaired:
 
     def test_numbers_by_hand(self):
         """Differences of −1 to −5 points: t(0.975; 4) = 2.776445, √(2.5/5); p = 0.0132."""
-        found = line("accuracy", BASE, WORSE)
-        assert found["change"] == pytest.approx(-0.03)
-        assert found["ci_high"] - found["change"] == pytest.approx(0.02776445 * math.sqrt(0.5))
-        assert found["change"] - found["ci_low"] == pytest.approx(0.02776445 * math.sqrt(0.5))
-        assert found["p"] == pytest.approx(0.0132, abs=1e-4)
-        assert found["p"] == pytest.approx(stats.ttest_rel(WORSE, BASE).pvalue)
-        assert (found["verdict"], found["why"]) == ("worse", "p = 0.013")
-        assert (found["baseline"], found["new"]) == pytest.approx((0.958, 0.928))
+        row = line("accuracy", BASE, WORSE)
+        assert row["change"] == pytest.approx(-0.03)
+        assert row["ci_high"] - row["change"] == pytest.approx(0.02776445 * math.sqrt(0.5))
+        assert row["change"] - row["ci_low"] == pytest.approx(0.02776445 * math.sqrt(0.5))
+        assert row["p"] == pytest.approx(0.0132, abs=1e-4)
+        assert row["p"] == pytest.approx(stats.ttest_rel(WORSE, BASE).pvalue)
+        assert (row["verdict"], row["why"]) == ("worse", "p = 0.013")
+        assert (row["baseline"], row["new"]) == pytest.approx((0.958, 0.928))
 
     @pytest.mark.parametrize(("rows", "expected"), [(3, "worse"), (4, "not enough samples")])
     def test_p_is_corrected_for_all_rows_that_moved(self, rows: int, expected: str):
@@ -107,13 +107,13 @@ class TestPaired:
     def test_below_five_repetitions_only_equality_is_known(
         self, count: int, shift: float, expected: str
     ):
-        found = line("accuracy", BASE[:count], [each + shift for each in BASE[:count]])
-        assert (found["verdict"], found["repetitions"]) == (expected, count)
+        row = line("accuracy", BASE[:count], [each + shift for each in BASE[:count]])
+        assert (row["verdict"], row["repetitions"]) == (expected, count)
 
     def test_repetitions_are_paired_by_their_names_and_only_common_ones_count(self):
         old = records("accuracy", [*BASE, 0.1, 0.1])
-        found = compare_numbers(old, records("accuracy", BASE).iloc[::-1]).iloc[0]
-        assert (found["repetitions"], found["why"]) == (5, "identical")
+        row = compare_numbers(old, records("accuracy", BASE).iloc[::-1]).iloc[0]
+        assert (row["repetitions"], row["why"]) == (5, "identical")
 
     def test_a_large_change_without_significance_may_be_worse(self):
         assert (
@@ -129,9 +129,9 @@ class TestPaired:
             parts = [records("robust_accuracy", [v] * 5, **more) for more, v in about]
             return pd.concat([clean, *parts])
 
-        found = compare_numbers(attacked(0.5), attacked(0.3)).set_index("level")
-        assert found["baseline"].to_dict() == pytest.approx({0.1: 0.9, 0.2: 0.5})
-        assert found["verdict"].to_dict() == {0.1: "same", 0.2: "worse"}
+        row = compare_numbers(attacked(0.5), attacked(0.3)).set_index("level")
+        assert row["baseline"].to_dict() == pytest.approx({0.1: 0.9, 0.2: 0.5})
+        assert row["verdict"].to_dict() == {0.1: "same", 0.2: "worse"}
 
     @pytest.mark.parametrize(
         ("metric", "old", "factor", "expected"),
@@ -198,9 +198,9 @@ class TestUntested:
         assert verdict(metric, old, new) == expected
 
     def test_the_worst_repetition_is_shown_with_its_meaning(self):
-        found = line("gradient_error", [1e-9] * 5, [1e-9] * 4 + [1.0])
-        assert (found["baseline"], found["new"]) == (1e-9, 1.0)
-        assert "finite differences" in found["why"]
+        row = line("gradient_error", [1e-9] * 5, [1e-9] * 4 + [1.0])
+        assert (row["baseline"], row["new"]) == (1e-9, 1.0)
+        assert "finite differences" in row["why"]
 
 
 class TestRanks:
@@ -226,15 +226,15 @@ class TestRanks:
         assert verdict(metric, old, [factor * each for each in old]) == expected
 
     def test_the_change_is_the_new_median_over_the_old(self):
-        found = line("stage_ratio: solve", TIMES, [3 * each for each in TIMES])
-        assert found["change"] == pytest.approx(3)
-        assert "stage solve takes 3 times" in found["why"]
-        assert found["why"].endswith("p = 0.0079")
+        row = line("stage_ratio: solve", TIMES, [3 * each for each in TIMES])
+        assert row["change"] == pytest.approx(3)
+        assert "stage solve takes 3 times" in row["why"]
+        assert row["why"].endswith("p = 0.0079")
 
     def test_four_repetitions_are_the_fewest_that_can_decide(self):
         """The smallest p is 2/C(2n, n): 2/70 with n = 4, and 2/20 with n = 3."""
-        found = line("step_ratio", [1.0, 1.1, 1.2, 1.3], [3.0, 3.1, 3.2, 3.3])
-        assert found["p"] == pytest.approx(2 / 70)
+        row = line("step_ratio", [1.0, 1.1, 1.2, 1.3], [3.0, 3.1, 3.2, 3.3])
+        assert row["p"] == pytest.approx(2 / 70)
 
     def test_p_by_counting_all_orders(self):
         old, new = [1.0, 1.2, 1.4, 1.6, 5.0], [1.5, 2.2, 2.4, 2.6, 2.8]
@@ -243,15 +243,15 @@ class TestRanks:
             sum(a < b for a in np.delete(pooled, list(own)) for b in pooled[list(own)])
             for own in combinations(range(10), 5)
         ]
-        found = sum(a < b for a in old for b in new)
-        extreme = [abs(each - 12.5) >= abs(found - 12.5) for each in wins]
+        row = sum(a < b for a in old for b in new)
+        extreme = [abs(each - 12.5) >= abs(row - 12.5) for each in wins]
         assert line("step_ratio", old, new)["p"] == pytest.approx(np.mean(extreme))
 
     def test_medians_that_differ_by_chance_are_not_enough(self):
-        found = line("step_ratio", [1.0, 1.0, 1.1, 5.0, 6.0], [1.2, 1.3, 2.0, 2.1, 2.2])
-        assert found["change"] == pytest.approx(2.0 / 1.1)
-        assert found["verdict"] == "not enough samples"
-        assert found["why"].startswith("may be worse, p = ")
+        row = line("step_ratio", [1.0, 1.0, 1.1, 5.0, 6.0], [1.2, 1.3, 2.0, 2.1, 2.2])
+        assert row["change"] == pytest.approx(2.0 / 1.1)
+        assert row["verdict"] == "not enough samples"
+        assert row["why"].startswith("may be worse, p = ")
 
     @pytest.mark.parametrize(("new", "expected"), [(0.0, "same"), (1.0, "worse")])
     def test_a_time_of_zero_is_no_division(self, new: float, expected: str):
@@ -262,8 +262,8 @@ class TestWhatIsMissing:
     def test_a_lost_number_is_changed_and_a_new_one_has_no_line(self):
         more = pd.concat([records("accuracy", BASE), records("gradient_error", [1e-9])])
         less = records("accuracy", BASE)
-        found = compare_numbers(more, less).set_index("metric")
-        assert found["verdict"].to_dict() == {"accuracy": "same", "gradient_error": "changed"}
+        row = compare_numbers(more, less).set_index("metric")
+        assert row["verdict"].to_dict() == {"accuracy": "same", "gradient_error": "changed"}
         assert compare_numbers(less, more)["metric"].tolist() == ["accuracy"]
 
     @pytest.mark.parametrize(
@@ -272,21 +272,21 @@ class TestWhatIsMissing:
     )
     @pytest.mark.parametrize("bad", [math.nan, math.inf])
     def test_a_number_that_is_no_longer_finite_fails(self, metric: str, expected: str, bad: float):
-        found = line(metric, [1.0] * 5, [1.0] * 3 + [bad] * 2)
-        assert (found["verdict"], found["repetitions"]) == (expected, 3)
-        assert found["why"].startswith("2 of 5 repetitions")
+        row = line(metric, [1.0] * 5, [1.0] * 3 + [bad] * 2)
+        assert (row["verdict"], row["repetitions"]) == (expected, 3)
+        assert row["why"].startswith("2 of 5 repetitions")
 
     def test_where_the_baseline_is_not_finite_the_repetition_is_left_out(self):
-        found = line("accuracy", [*BASE, math.nan], [*BASE, 0.2])
-        assert (found["why"], found["repetitions"]) == ("identical", 5)
+        row = line("accuracy", [*BASE, math.nan], [*BASE, 0.2])
+        assert (row["why"], row["repetitions"]) == ("identical", 5)
         frame = records("accuracy", [math.nan] * 5)
         assert compare_numbers(frame, records("accuracy", BASE)).empty
 
     def test_cells_without_a_result_on_either_side_are_left_out(self):
         new = records("accuracy", BASE)
         new.loc[0, ["status", "metric", "value"]] = ["failed", math.nan, math.nan]
-        found = compare_numbers(records("accuracy", BASE), new).iloc[0]
-        assert (found["verdict"], found["repetitions"]) == ("same", 4)
+        row = compare_numbers(records("accuracy", BASE), new).iloc[0]
+        assert (row["verdict"], row["repetitions"]) == ("same", 4)
         new = records("accuracy", BASE).assign(status="failed", metric=None, value=math.nan)
         assert compare_numbers(records("accuracy", BASE), new).empty
 
@@ -298,8 +298,8 @@ class TestWhatIsMissing:
     def test_where_samples_are_not_the_same_only_what_needs_no_pairs_is_compared(self):
         metrics = ["accuracy", "first_step_loss", "gradient_error", "step_ratio", "saved_megabytes"]
         frame = pd.concat([records(metric, BASE) for metric in metrics])
-        found = compare_numbers(frame, frame, unpaired=["digits"])
-        assert found["metric"].tolist() == ["step_ratio"]
+        row = compare_numbers(frame, frame, unpaired=["digits"])
+        assert row["metric"].tolist() == ["step_ratio"]
         assert len(compare_numbers(frame, frame, unpaired=["karate"])) == 5
 
 

@@ -53,42 +53,42 @@ class TestCells:
     )
     def test_verdicts(self, old: str, new: str, expected: str | None):
         before, after = (cells(*(s.replace("_", " ") for s in each.split())) for each in (old, new))
-        found = compare_cells(before, after)["verdict"].tolist()
-        assert found == ([expected] if expected else [])
+        row = compare_cells(before, after)["verdict"].tolist()
+        assert row == ([expected] if expected else [])
 
     def test_a_row_that_is_gone_is_worse(self):
         other = cells("ok", method="softmax")
-        found = compare_cells(cells("ok"), other)
-        assert found["method"].tolist() == ["gll"]
-        assert found["why"].tolist() == ["missing: RESULTS has no such row"]
+        row = compare_cells(cells("ok"), other)
+        assert row["method"].tolist() == ["gll"]
+        assert row["why"].tolist() == ["missing: RESULTS has no such row"]
         assert compare_cells(cells("failed"), other)["verdict"].tolist() != ["worse"]
 
     def test_repetitions_are_counted_and_the_first_reason_is_shown(self):
-        found = compare_cells(cells("ok", "ok", "ok"), cells("ok", "failed", "failed"))
-        (line,) = found.to_dict("records")
+        row = compare_cells(cells("ok", "ok", "ok"), cells("ok", "failed", "failed"))
+        (line,) = row.to_dict("records")
         assert (line["metric"], line["baseline"], line["new"], line["change"]) == (CELLS, 3, 1, -2)
         assert line["why"] == "repetition 1 failed (reason 1), and 1 more"
-        found = compare_cells(cells("ok"), cells("failed", reason="x" * 500))
-        assert found["why"].tolist() == [f"repetition 0 failed ({'x' * 100})"]
+        row = compare_cells(cells("ok"), cells("failed", reason="x" * 500))
+        assert row["why"].tolist() == [f"repetition 0 failed ({'x' * 100})"]
 
 
 class TestTexts:
     def test_shares_are_in_per_cent_and_points(self):
         attack = {"attack": "pgd", "norm": "l2", "parameter": "epsilon", "level": 0.1}
-        found = texts("robust_accuracy", 0.958, 0.918, -0.04, ci_low=-0.05, ci_high=0.01, **attack)
-        assert found["row"] == "gll on digits with mlp"
-        assert found["metric"] == "robust_accuracy [%], pgd, ε = 0.1 (ℓ₂)"
-        assert [found[name] for name in NUMBERS] == ["95.80", "91.80", "−4.00", "−5.00 to +1.00"]
+        row = texts("robust_accuracy", 0.958, 0.918, -0.04, ci_low=-0.05, ci_high=0.01, **attack)
+        assert row["row"] == "gll on digits with mlp"
+        assert row["metric"] == "robust_accuracy [%], pgd, ε = 0.1 (ℓ₂)"
+        assert [row[name] for name in NUMBERS] == ["95.80", "91.80", "−4.00", "−5.00 to +1.00"]
 
     def test_times_are_factors_and_other_numbers_as_they_are(self):
-        found = texts("stage_ratio: solve", 2, 5, 2.5)
-        assert [found[name] for name in NUMBERS] == ["2", "5", "× 2.5", "–"]
-        found = texts("gradient_error", 1e-9, 1, 1)
-        assert [found[name] for name in NUMBERS] == ["1e−09", "1", "+1", "–"]
+        row = texts("stage_ratio: solve", 2, 5, 2.5)
+        assert [row[name] for name in NUMBERS] == ["2", "5", "× 2.5", "–"]
+        row = texts("gradient_error", 1e-9, 1, 1)
+        assert [row[name] for name in NUMBERS] == ["1e−09", "1", "+1", "–"]
 
     def test_what_is_unknown_is_a_dash(self):
-        found = readable_lines(data_lines({"digits": "why"})).iloc[0]
-        assert {found[name] for name in ("baseline", "new", "change", "repetitions")} == {"–"}
+        row = readable_lines(data_lines({"digits": "why"})).iloc[0]
+        assert {row[name] for name in ("baseline", "new", "change", "repetitions")} == {"–"}
         assert texts("accuracy", 0.9, math.nan, math.nan)["new"] == "–"
 
     def test_worst_comes_first_and_then_rows_stand_together(self):

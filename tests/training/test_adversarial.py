@@ -77,24 +77,24 @@ def starts(model: Model, split: Split) -> Tensor:
 class TestEveryHead:
     def test_stays_in_the_ball(self, name: str):
         model, split = shared(name)
-        found = attacked(model, split)
-        assert (found - split.x).abs().max() <= ATTACK.epsilon * (1 + 1e-12)
+        moved = attacked(model, split)
+        assert (moved - split.x).abs().max() <= ATTACK.epsilon * (1 + 1e-12)
 
     def test_stays_in_the_bounds(self, name: str):
         model, split = shared(name)
         inside = Split(split.x.clamp(-0.5, 0.8), split.y)
-        found = attacked(model, inside, bounds=(-0.5, 0.8))
-        assert (found - inside.x).abs().max() <= ATTACK.epsilon * (1 + 1e-12)
-        assert found.min() >= -0.5
-        assert found.max() <= 0.8
-        assert ((found == -0.5) | (found == 0.8)).any()
+        moved = attacked(model, inside, bounds=(-0.5, 0.8))
+        assert (moved - inside.x).abs().max() <= ATTACK.epsilon * (1 + 1e-12)
+        assert moved.min() >= -0.5
+        assert moved.max() <= 0.8
+        assert ((moved == -0.5) | (moved == 0.8)).any()
 
     def test_raises_the_loss(self, name: str):
         """Above that of the inputs, and of the random start."""
         model, split = shared(name)
-        found = model.loss(attacked(model, split), split.y)
-        assert found > 1.02 * model.loss(split.x, split.y)
-        assert found > 1.02 * model.loss(starts(model, split), split.y)
+        moved = model.loss(attacked(model, split), split.y)
+        assert moved > 1.02 * model.loss(split.x, split.y)
+        assert moved > 1.02 * model.loss(starts(model, split), split.y)
 
     def test_depends_on_the_seed_of_torch_alone(self, name: str):
         model, split = shared(name)
@@ -107,13 +107,13 @@ class TestEveryHead:
         before, weights = split.x.clone(), [p.clone() for p in model.parameters()]
         for parameter in model.parameters():
             parameter.grad = torch.full_like(parameter, 7.0)
-        found = attacked(model, split)
+        moved = attacked(model, split)
         assert all((parameter.grad == 7).all() for parameter in model.parameters())
         assert all(torch.equal(a, b) for a, b in zip(weights, model.parameters(), strict=True))
         assert all(parameter.requires_grad for parameter in model.parameters())
         assert split.x.equal(before)
         assert not split.x.requires_grad
-        assert not found.requires_grad
+        assert not moved.requires_grad
         model.zero_grad(set_to_none=True)
         attacked(model, split)
         assert all(parameter.grad is None for parameter in model.parameters())
@@ -216,10 +216,10 @@ def test_inputs_leave_a_range_that_is_not_given_as_bounds():
     model = Phased(noise(images=False), [])
     bits = torch.arange(24, dtype=torch.float64).reshape(8, 3) % 2
     split = Split(bits, torch.zeros(8, dtype=torch.int64))
-    found = attacked(model, split)
-    assert found.min() < -0.2
-    assert found.max() > 1.2
-    assert attacked(model, split, bounds=(0.0, 1.0)).equal(found.clamp(0, 1))
+    moved = attacked(model, split)
+    assert moved.min() < -0.2
+    assert moved.max() > 1.2
+    assert attacked(model, split, bounds=(0.0, 1.0)).equal(moved.clamp(0, 1))
 
 
 @pytest.mark.parametrize(
@@ -245,11 +245,11 @@ class TestNormalisedUnits:
         deviation = torch.full((1, 1), 0.25, dtype=torch.float64)
         normalised = AdversarialTraining(epsilon=0.4, step_size=0.1, steps=3, units="normalised")
         in_input = AdversarialTraining(epsilon=0.1, step_size=0.025, steps=3)
-        found = []
+        moved = []
         for pgd in (normalised, in_input):
             torch.manual_seed(0)
-            found.append(perturb(model, split.x, split.y, pgd, None, deviation))
-        torch.testing.assert_close(*found, rtol=0, atol=1e-15)
+            moved.append(perturb(model, split.x, split.y, pgd, None, deviation))
+        torch.testing.assert_close(*moved, rtol=0, atol=1e-15)
 
     def test_are_of_each_coordinate_by_itself(self):
         model, split = shared("softmax")

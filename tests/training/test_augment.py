@@ -46,19 +46,19 @@ class TestAll:
     def test_shape_range_and_input_are_kept(self, kind: Augmentation, shape: tuple[int, ...]):
         x = draw(*shape)
         before = x.clone()
-        found = augmented(x, kind)
-        assert found.shape == x.shape
-        assert found.dtype == x.dtype
-        assert float(found.min()) >= 0
-        assert float(found.max()) <= 1
+        changed = augmented(x, kind)
+        assert changed.shape == x.shape
+        assert changed.dtype == x.dtype
+        assert float(changed.min()) >= 0
+        assert float(changed.max()) <= 1
         assert torch.equal(x, before)
 
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("value", [0.0, 1.0])
     def test_rounding_does_not_leave_the_range(self, kind: Augmentation, value: float):
-        found = augmented(torch.full((200, 3, 8, 8), value), kind)
-        assert float(found.min()) >= 0
-        assert float(found.max()) <= 1
+        changed = augmented(torch.full((200, 3, 8, 8), value), kind)
+        assert float(changed.min()) >= 0
+        assert float(changed.max()) <= 1
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_a_seed_decides(self, kind: Augmentation):
@@ -74,8 +74,8 @@ class TestAll:
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_equal_images_are_changed_differently(self, kind: Augmentation):
-        found = augmented(draw(1, 3, 16, 16).expand(20, -1, -1, -1), kind)
-        assert len(found.flatten(1).unique(dim=0)) > 15
+        changed = augmented(draw(1, 3, 16, 16).expand(20, -1, -1, -1), kind)
+        assert len(changed.flatten(1).unique(dim=0)) > 15
 
     @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
     @pytest.mark.parametrize("kind", KINDS)
@@ -107,9 +107,9 @@ def test_crop_flip_gives_each_crop_of_the_padded_image_and_its_mirror_image(
     crops = [padded[:, i : i + size, j : j + size] for i, j in product(corners, corners)]
     crops += [crop[:, :, ::-1] for crop in crops]
     copies = torch.from_numpy(image).expand(10 * len(crops), -1, -1, -1)
-    found = augmented(copies, "crop-flip").flatten(1).numpy()
+    changed = augmented(copies, "crop-flip").flatten(1).numpy()
     numbers = {crop.tobytes(): i for i, crop in enumerate(crops)}
-    counts = np.bincount([numbers[row.tobytes()] for row in found], minlength=len(crops))
+    counts = np.bincount([numbers[row.tobytes()] for row in changed], minlength=len(crops))
     assert counts.min() > 0
     assert counts.max() < 30
 
@@ -119,19 +119,19 @@ class TestBoxes:
         x = draw(40, 3, 14, 9)
         torch.manual_seed(0)
         boxes = draw_boxes(40, 14, 9)
-        found = resize_boxes(x, *boxes, torch.arange(40) % 2 == 1)
+        changed = resize_boxes(x, *boxes, torch.arange(40) % 2 == 1)
         for i, (top, left, height, width) in enumerate(torch.stack(boxes, dim=1).tolist()):
             for channel in range(3):
                 image = Image.fromarray(x[i, channel].numpy())
                 crop = image.crop((left, top, left + width, top + height))
                 expected = np.asarray(crop.resize((9, 14), Image.Resampling.BILINEAR))
                 expected = expected[:, ::-1] if i % 2 else expected
-                np.testing.assert_allclose(found[i, channel], expected, atol=1e-5)
+                np.testing.assert_allclose(changed[i, channel], expected, atol=1e-5)
 
     def test_the_whole_image_is_the_image(self):
         x = draw(1, 3, 32, 20)
-        found = resize_boxes(x, *single(0, 0, 32, 20), torch.tensor([False]))
-        assert torch.allclose(found, x, atol=1e-5)
+        changed = resize_boxes(x, *single(0, 0, 32, 20), torch.tensor([False]))
+        assert torch.allclose(changed, x, atol=1e-5)
 
     def test_they_lie_inside_in_all_places_sizes_and_forms(self):
         torch.manual_seed(0)
@@ -172,16 +172,16 @@ class TestColors:
         pixels = np.random.default_rng(0).integers(0, 256, (12, 9, 3), dtype=np.uint8)
         expected = np.asarray(pillow(Image.fromarray(pixels)).enhance(1 + change))
         x = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
-        found = operation(x, torch.full((1, 1, 1, 1), change))[0].permute(1, 2, 0)
+        changed = operation(x, torch.full((1, 1, 1, 1), change))[0].permute(1, 2, 0)
         # Pillow rounds the luma and the result to whole numbers.
-        assert np.abs(255 * found.numpy() - expected).max() <= 1.5
+        assert np.abs(255 * changed.numpy() - expected).max() <= 1.5
 
     @pytest.mark.parametrize("change", [-0.1, -0.03, 0.0, 0.1, 0.5])
     def test_colorsys_turns_the_hue_to_the_same(self, change: float):
         corners = torch.tensor(list(product([0.0, 0.5, 1.0], repeat=3)))
         pixels = torch.cat([corners, draw(100, 3)])
-        found = turn_hue(pixels.T[None, :, :, None], torch.full((1, 1, 1, 1), change))
-        for pixel, turned in zip(pixels.tolist(), found[0, :, :, 0].T.tolist(), strict=True):
+        changed = turn_hue(pixels.T[None, :, :, None], torch.full((1, 1, 1, 1), change))
+        for pixel, turned in zip(pixels.tolist(), changed[0, :, :, 0].T.tolist(), strict=True):
             hue, saturation, value = colorsys.rgb_to_hsv(*pixel)
             expected = colorsys.hsv_to_rgb((hue + change) % 1, saturation, value)
             assert turned == pytest.approx(expected, abs=1e-5)
@@ -189,10 +189,10 @@ class TestColors:
     def test_a_fifth_is_grey_and_most_others_are_jittered(self):
         # An image of one colour is the same in every box.
         color = torch.tensor([0.6, 0.4, 0.3])
-        found = augmented(color.view(1, 3, 1, 1).expand(4000, 3, 4, 4), "strong")
-        grey = (found == found[:, :1]).flatten(1).all(dim=1)
+        changed = augmented(color.view(1, 3, 1, 1).expand(4000, 3, 4, 4), "strong")
+        grey = (changed == changed[:, :1]).flatten(1).all(dim=1)
         assert float(grey.float().mean()) == pytest.approx(0.2, abs=0.02)
-        colored = found[~grey].mean(dim=(2, 3))
+        colored = changed[~grey].mean(dim=(2, 3))
         kept = (colored - color).abs().amax(dim=1) < 1e-5
         assert float(kept.float().mean()) == pytest.approx(0.2, abs=0.02)
         hues = [colorsys.rgb_to_hsv(*pixel)[0] for pixel in colored[~kept].tolist()]
@@ -207,8 +207,8 @@ class TestColors:
         monkeypatch.setattr(
             "lapbench.training.augmentation._OPERATIONS", [note(i) for i in (1, 2, 3, 4)]
         )
-        found = augmented(torch.zeros(3000, 3, 2, 2), "strong")[:, 0, 0, 0]
-        orders, counts = (10_000 * found).round().int().unique(return_counts=True)
+        changed = augmented(torch.zeros(3000, 3, 2, 2), "strong")[:, 0, 0, 0]
+        orders, counts = (10_000 * changed).round().int().unique(return_counts=True)
         # The digits of a number are the operations, from the last to the first; 0 is none at all.
         assert sorted(orders.tolist()) == [0, *(int("".join(p)) for p in permutations("1234"))]
         assert int(counts[1:].min()) > 60
@@ -218,7 +218,7 @@ class TestColors:
         assert 0.3 - 1e-5 < float(bright.min()) < 0.32
         assert 0.68 < float(bright.max()) < 0.7 + 1e-5
         half = torch.tensor([0.3, 0.7]).repeat_interleave(4).view(1, 1, 8, 1).expand(500, 1, 8, 8)
-        found = augmented(half, "strong")
-        ratio = found.amax(dim=(1, 2, 3)) / found.amin(dim=(1, 2, 3))
+        changed = augmented(half, "strong")
+        ratio = changed.amax(dim=(1, 2, 3)) / changed.amin(dim=(1, 2, 3))
         # Brightness keeps the ratio, which contrast changes.
         assert float(ratio.max()) > 1.1 * 0.7 / 0.3

@@ -44,16 +44,16 @@ def test_accuracy_by_hand():
 def test_calibration_error_by_hand():
     """Confidence 0.9 four times, three right: 0.15. Confidence 0.6 once, right: 0.4."""
     predicted = torch.tensor([[0.9, 0.1]] * 4 + [[0.6, 0.4]], dtype=torch.float64).log()
-    found = calibration_error(predicted, torch.tensor([0, 0, 0, 1, 0]))
-    assert found == pytest.approx((4 * 0.15 + 0.4) / 5)
+    result = calibration_error(predicted, torch.tensor([0, 0, 0, 1, 0]))
+    assert result == pytest.approx((4 * 0.15 + 0.4) / 5)
 
 
 def test_calibration_error_has_fifteen_bins():
     """0.94 and 0.99 share a fifteenth, where their gaps partly cancel; 0.72 and 0.74 do not."""
     confidence = torch.tensor([0.94, 0.99, 0.72, 0.74], dtype=torch.float64)
     predicted = torch.stack([confidence, 1 - confidence], dim=1).log()
-    found = calibration_error(predicted, torch.tensor([1, 0, 1, 0]))
-    assert found == pytest.approx((abs(-0.94 + 0.01) + 0.72 + 0.26) / 4)
+    result = calibration_error(predicted, torch.tensor([1, 0, 1, 0]))
+    assert result == pytest.approx((abs(-0.94 + 0.01) + 0.72 + 0.26) / 4)
 
 
 def test_certain_and_right_is_calibrated():

@@ -60,9 +60,9 @@ def skewed(sizes: list[int], unknown: int) -> Task:
 def test_small_class_keeps_all_and_others_share_the_rest(count: int, expected: list[int]):
     task = keep_labels(skewed([2, 3, 17], unknown=8), count, np.random.default_rng(1))
     known = task.train.y >= 0
-    found = task.train.y[known].bincount(minlength=3).tolist()
-    assert sorted(found) == sorted(expected)
-    assert all(kept <= size for kept, size in zip(found, [2, 3, 17], strict=True))
+    counts = task.train.y[known].bincount(minlength=3).tolist()
+    assert sorted(counts) == sorted(expected)
+    assert all(kept <= size for kept, size in zip(counts, [2, 3, 17], strict=True))
     assert task.train.y[known].equal(skewed([2, 3, 17], unknown=8).train.y[known])
 
 
@@ -94,8 +94,8 @@ def test_too_few_or_too_many_are_a_message_and_no_traceback(tmp_path: Path, coun
 
 @pytest.mark.parametrize("count", ["0", "-3", "2.0", '"20"', "true"])
 def test_count_that_is_no_positive_integer_names_its_place(tmp_path: Path, count: str):
-    (found,) = mistakes(suite(tmp_path, ["softmax"], task=f"labeled = {count}\n"))
-    assert found.startswith("tasks[0].labeled: received ")
+    (counts,) = mistakes(suite(tmp_path, ["softmax"], task=f"labeled = {count}\n"))
+    assert counts.startswith("tasks[0].labeled: received ")
 
 
 def two_tasks(folder: Path, first: str, second: str) -> Path:
@@ -113,9 +113,9 @@ def test_names_tell_tasks_with_different_counts_apart(tmp_path: Path):
 
 
 def test_equal_tasks_are_a_mistake(tmp_path: Path):
-    (found,) = mistakes(two_tasks(tmp_path, "labeled = 20\n", "labeled = 20\n"))
-    assert found.startswith("tasks[1]: ")
-    assert "tasks[0]" in found
+    (counts,) = mistakes(two_tasks(tmp_path, "labeled = 20\n", "labeled = 20\n"))
+    assert counts.startswith("tasks[1]: ")
+    assert "tasks[0]" in counts
 
 
 def test_all_methods_run_on_few_labels_and_are_loaded_again(tmp_path: Path):

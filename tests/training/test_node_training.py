@@ -90,8 +90,8 @@ def test_gll_solves_the_graph_whose_labelled_nodes_stand_first():
     torch.testing.assert_close(model.loss(x, y), loss, rtol=1e-7, atol=1e-9)
     parameters = list(model.parameters())
     gradients = torch.autograd.grad(model.loss(x, y), parameters)
-    for found, exact in zip(gradients, torch.autograd.grad(loss, parameters), strict=True):
-        torch.testing.assert_close(found, exact, rtol=1e-6, atol=1e-9)
+    for result, exact in zip(gradients, torch.autograd.grad(loss, parameters), strict=True):
+        torch.testing.assert_close(result, exact, rtol=1e-6, atol=1e-9)
 
 
 def test_wnll_interpolates_between_the_training_nodes():
@@ -101,10 +101,10 @@ def test_wnll_interpolates_between_the_training_nodes():
     finish(model, task, cell.seeds.stream("finish"))
     features, template = model.features(task.test.x.double()), model.rows["template"]
     assert sorted(template.tolist()) == (task.train.y >= 0).nonzero()[:, 0].tolist()
-    found, rest, y = model.outputs(features).detach(), rest_of(template), task.train.y[template]
+    result, rest, y = model.outputs(features).detach(), rest_of(template), task.train.y[template]
     expected = dense_values(features[rest], features[template], y)
-    torch.testing.assert_close(found[rest], torch.as_tensor(expected)[:, :2])
-    assert found[template].equal(functional.one_hot(y, 2).double())
+    torch.testing.assert_close(result[rest], torch.as_tensor(expected)[:, :2])
+    assert result[template].equal(functional.one_hot(y, 2).double())
 
 
 @cache
@@ -125,9 +125,9 @@ class TestInnerTraining:
 
     @pytest.mark.parametrize("method", [name for name in METHODS if name != "bilevel"])
     def test_runs_and_is_measured_on_outer_nodes_all_the_same(self, method: str):
-        found = run(replace(node_cell(method), train="inner"))
-        assert found.record.status == "ok", found.record.reason
-        assert metrics(found)["outer_accuracy"].count == 4
+        result = run(replace(node_cell(method), train="inner"))
+        assert result.record.status == "ok", result.record.reason
+        assert metrics(result)["outer_accuracy"].count == 4
 
     def test_leaves_bilevel_learning_the_observed_graph_alone(self):
         refused = run(replace(node_cell("bilevel"), train="inner")).record
@@ -144,16 +144,16 @@ class TestInnerTraining:
 @pytest.mark.parametrize("method", ["softmax", "gll", "bilevel"])
 class TestAttack:
     def test_makes_another_training(self, method: str):
-        natural, found = outcome(method), attacked(method)
-        assert found.record.curves["training_loss"] != natural.record.curves["training_loss"]
-        assert not prediction(found).equal(prediction(natural))
+        natural, result = outcome(method), attacked(method)
+        assert result.record.curves["training_loss"] != natural.record.curves["training_loss"]
+        assert not prediction(result).equal(prediction(natural))
 
     def test_leaves_prediction_to_the_inputs_of_the_task(self, method: str):
         """Nothing that was solved on attacked inputs is kept."""
-        found = attacked(method)
-        task, model = found.record.cell.load_task(), loaded(found.record.cell, found.state or {})
+        result = attacked(method)
+        task, model = result.record.cell.load_task(), loaded(result.record.cell, result.state or {})
         anew = model(task.test.x.clone().requires_grad_()).detach()
-        torch.testing.assert_close(prediction(found), anew, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(prediction(result), anew, atol=1e-5, rtol=1e-5)
 
 
 def test_step_of_softmax_is_timed_on_all_nodes(monkeypatch: pytest.MonkeyPatch):
@@ -179,21 +179,21 @@ def test_arrays_for_figures_are_of_all_nodes(method: str):
     """Label smoothness is of one batch: the known among them are fewer than a batch of others."""
     cell = node_cell(method)
     stored = replace(cell.evaluation, snapshot_epochs=[0, EPOCHS], smoothness_powers=[1, 2])
-    found = run(replace(cell, evaluation=stored))
-    assert found.record.metrics == outcome(method).record.metrics
-    assert found.arrays is not None
-    assert found.state is not None
-    task, model = cell.load_task(), loaded(cell, found.state)
+    result = run(replace(cell, evaluation=stored))
+    assert result.record.metrics == outcome(method).record.metrics
+    assert result.arrays is not None
+    assert result.state is not None
+    task, model = cell.load_task(), loaded(cell, result.state)
     for epoch in (0, EPOCHS):
-        assert len(found.arrays[f"features_{epoch:06d}"]) == NODES
-    assert torch.from_numpy(found.arrays["labels"]).equal(task.train.y)
+        assert len(result.arrays[f"features_{epoch:06d}"]) == NODES
+    assert torch.from_numpy(result.arrays["labels"]).equal(task.train.y)
     for power in (1, 2):
         if method == "bilevel":
-            assert f"smoothness_{power}" not in found.arrays
+            assert f"smoothness_{power}" not in result.arrays
             continue
         with torch.no_grad():
             expected = smoothness_by_depth(model, task.train.x, task.train.y, power)
-        assert torch.from_numpy(found.arrays[f"smoothness_{power}"]).equal(expected[None])
+        assert torch.from_numpy(result.arrays[f"smoothness_{power}"]).equal(expected[None])
 
 
 @pytest.mark.parametrize("update", ["entropy", "l2", "entropy-local-max", "l2-local-max"])
@@ -207,12 +207,12 @@ def test_gll_is_skipped_where_scores_would_choose_half_of_the_nodes(update: str)
 
 def test_fixed_base_set_of_nodes_is_that_of_the_first_epoch():
     held_out: dict[str, list[list[int]]] = {"fixed": [], "random": []}
-    for update, found in held_out.items():
+    for update, result in held_out.items():
         cell = node_cell("gll", base_update=update)
         task = cell.load_task()
 
-        def note(epoch: Epoch, found: list[list[int]] = found) -> None:
-            found.append(epoch.held_out.tolist())
+        def note(epoch: Epoch, result: list[list[int]] = result) -> None:
+            result.append(epoch.held_out.tolist())
 
         train(
             cell.build_model(task),
@@ -244,13 +244,13 @@ def test_gll_after_softmax_has_the_curves_of_both_classifiers():
         logits = model.linear(model.features(task.train.x))
         loss = functional.cross_entropy(logits, y, ignore_index=-1)
         assert epoch.curves["softmax_loss"] == pytest.approx(float(loss), rel=1e-6)
-        found = accuracy(logits[known], task.validation.y[known])
-        assert epoch.curves["softmax_validation_accuracy"] == found
+        result = accuracy(logits[known], task.validation.y[known])
+        assert epoch.curves["softmax_validation_accuracy"] == result
         if values is not None:
             loss = -(values[y >= 0, y[y >= 0]] + 1e-8).log().mean()
             assert epoch.curves["gll_loss"] == pytest.approx(float(loss), rel=1e-6)
-            found = accuracy(values[known], task.validation.y[known])
-            assert epoch.curves["gll_validation_accuracy"] == found
+            result = accuracy(values[known], task.validation.y[known])
+            assert epoch.curves["gll_validation_accuracy"] == result
 
     train(model, task, cell.budget, cell.seeds, observer=TrainingObserver(epoch=compare))
     assert phases == ["softmax", "softmax", "gll", "gll"]

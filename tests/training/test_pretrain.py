@@ -79,7 +79,7 @@ class TestPretrain:
                     for split in (task.train, task.test)
                 )
             y, truth = task.train.y.numpy(), task.test.y.numpy()
-            return [found.fit(train, y).score(test, truth) for found in classifiers]
+            return [result.fit(train, y).score(test, truth) for result in classifiers]
 
         before = probe()
         settings = replace(QUICK, epochs=6, batch_size=200)

@@ -79,8 +79,8 @@ def test_optimiser_and_schedule_start_anew_in_each_phase():
     budget = replace(SGD, epochs=8, batch_size=100, schedule="cosine")
     model = Phased(task, phases)
     trained(model, task, budget)
-    for found, expected in zip(model.parameters(), by_hand(task, budget, phases), strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    for result, expected in zip(model.parameters(), by_hand(task, budget, phases), strict=True):
+        torch.testing.assert_close(result, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_epochs_are_numbered_on_through_the_phases():
@@ -152,15 +152,15 @@ class TestTerms:
         """Two of 0.02‖w‖² and 0.03‖w‖² are a weight decay of 0.1."""
         task = noise(images=False)
         terms = [Noting(lambda m, x, p, share=s: share * squares(m)) for s in (0.02, 0.03)]
-        found, expected = Phased(task, [("all", 5)]), Phased(task, [("all", 5)])
+        result, expected = Phased(task, [("all", 5)]), Phased(task, [("all", 5)])
         epochs, states = trained(
-            found, task, replace(SGD, weight_decay=0.0, batch_size=100), Recipe(terms)
+            result, task, replace(SGD, weight_decay=0.0, batch_size=100), Recipe(terms)
         )
         decayed, _ = trained(expected, task, replace(SGD, batch_size=100))
-        for one, other in zip(found.parameters(), expected.parameters(), strict=True):
+        for one, other in zip(result.parameters(), expected.parameters(), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
         for number in range(1, 6):
-            weights = [states[number - 1][name] for name, _ in found.named_parameters()]
+            weights = [states[number - 1][name] for name, _ in result.named_parameters()]
             penalty = 0.05 * sum(float((w**2).sum()) for w in weights)
             loss = decayed[number].curves["training_loss"] + penalty
             assert epochs[number].curves["training_loss"] == pytest.approx(loss, rel=1e-10)
