@@ -94,11 +94,6 @@ class TestSelection:
         assert selection.best == pytest.approx(2 / 3)
         assert selection.state == {"name": 1}
 
-    def test_keeps_nothing_without_validation_nodes(self):
-        selection = Selection(Split(torch.zeros(2, 1), torch.tensor([-1, -1])))
-        selection.observe(torch.empty(0, 2), lambda: {"name": torch.ones(())})
-        assert selection.state is None
-
     def test_keeps_a_copy(self):
         selection, kept = Selection(self.SPLIT), torch.zeros(1)
         selection.observe(torch.eye(2)[[0, 1, 1]], lambda: {"kept": kept})
