@@ -7,8 +7,18 @@ import pytest
 import torch
 from expect_refusal import refused
 from make_cells import create
-from make_data_files import IDX_NAMES, archive, cifar_batch, idx, numbered, packed, plain
-from make_data_files import svhn_file, write, zipped
+from make_data_files import (
+    IDX_NAMES,
+    archive,
+    cifar_batch,
+    idx,
+    numbered,
+    packed,
+    plain,
+    svhn_file,
+    write,
+    zipped,
+)
 from pydantic import ValidationError
 
 from lapbench.datasets.base.data_files import DataFiles
