@@ -139,11 +139,14 @@ class TestHyperParameters:
         ("options", "named"),
         [
             ({"inner": "network"}, ["hypergradient", "network"]),
-            (NETWORK | {"inner_optimizer": "heavy-ball"}, ['inner_optimizer = "heavy-ball"']),
+            (
+                NETWORK | {"inner_optimizer": "heavy-ball"},
+                ['inner_optimizer: received "heavy-ball"'],
+            ),
             ({"directed": True}, ["directed", 'graph = "g2g"']),
             (
                 {"hypergradient": "truncated", "truncation": 11, "inner_steps": 10},
-                ["truncation = 11", "inner_steps = 10"],
+                ["truncation: received 11", "inner_steps = 10"],
             ),
             ({"laplacian_strength": 0.0}, ["laplacian_strength", "0"]),
             ({"ridge": -1e-5}, ["ridge", "-1e-05"]),
