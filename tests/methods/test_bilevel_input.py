@@ -189,8 +189,8 @@ class TestHyperParameters:
     def test_what_needs_a_graph_is_skipped_without_one(
         self, options: dict[str, Any], reason: str | None
     ):
-        expected = reason and f"bilevel: {reason} needs a node task; two_moons has no graph"
-        assert Bilevel(**options).skip(small_task()) == expected
+        skipped = Bilevel(**options).skip(small_task())
+        assert skipped is None if reason is None else f"bilevel: {reason} " in str(skipped)
         assert Bilevel(**options).skip(karate()) is None
 
     def test_a_network_needs_a_backbone_that_uses_the_graph(self):
