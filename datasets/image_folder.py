@@ -44,7 +44,7 @@ class ImageFolder(Dataset):
         """The task, training and validation images being drawn by ``rng``.
 
         Raises:
-            DataError: if folders are missing or empty, or images differ in size or are no images.
+            DataError: if folders are missing or empty, or files are not images of one size.
 
         """
         folder = expanded(self.path)

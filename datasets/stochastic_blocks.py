@@ -77,15 +77,15 @@ class StochasticBlocks(Dataset):
         least = _NODES_PER_CLASS * self.classes
         if self.nodes < least:
             raise ValueError(
-                f"nodes = {self.nodes}; must be {least} or more with classes = {self.classes}"
+                f"nodes: received {self.nodes}; must be >= {least} with classes = {self.classes}"
             )
         size = self.nodes / self.classes
         most = {"degree_within": size - 1, "degree_between": self.nodes - size}
         for name, bound in most.items():
             if getattr(self, name) > bound:
                 raise ValueError(
-                    f"{name} = {getattr(self, name)}; must be 0..{bound:.6g}, the number of "
-                    "such nodes; lower it or raise nodes"
+                    f"{name}: received {getattr(self, name)}; must be 0..{bound:.6g}, the number "
+                    "of such nodes; lower it or raise nodes"
                 )
 
     def load(self, rng: np.random.Generator) -> Task:

@@ -58,7 +58,7 @@ class SparseManifold(Term):
     @model_validator(mode="after")
     def _check(self) -> "SparseManifold":
         if self.gamma_intrinsic == self.gamma_hamming == 0:
-            raise ValueError("gamma_intrinsic and gamma_hamming are both 0; raise one of them")
+            raise ValueError("gamma_intrinsic, gamma_hamming: received 0 and 0; one must be > 0")
         return self
 
     def skip(self, model: Model) -> str | None:

@@ -20,6 +20,6 @@ def validated(*, kw_only: bool = False) -> Callable[[type[T]], type[T]]: ...
 def validated(cls: Any = None, /, *, kw_only: bool = False) -> Any:
     """Make a class a frozen dataclass whose fields are checked when an object is made.
 
-    Unknown fields are refused, and types are not converted: ``"3"`` is no integer.
+    Unknown fields are refused, and types are not converted: ``"3"`` is not an integer.
     """
     return dataclass(cls, frozen=True, kw_only=kw_only, config=STRICT)

@@ -61,7 +61,7 @@ class PublishedImages(Dataset):
         least = self.classes if self.train_size is None else self.train_size
         if least < self.classes:
             raise ValueError(
-                f"train_size = {least}; must be {self.classes} or more, one for each class"
+                f"train_size: received {least}; must be {self.classes} or more, one for each class"
             )
         if self.validation + least > self.training:
             raise ValueError(

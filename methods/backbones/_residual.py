@@ -99,7 +99,7 @@ def build_residual(network: ResidualNetwork, backbone: str, task: Task) -> Featu
         task: of images (channels, height, width).
 
     Raises:
-        ValueError: if the inputs are no images, or images below 8×8 pixels.
+        ValueError: if the inputs are not images of at least 8×8 pixels.
 
     """
     channels, *_ = image_shape(backbone, task, _SMALLEST_IMAGE)

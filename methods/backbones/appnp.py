@@ -53,7 +53,7 @@ class APPNP(Backbone):
         """The network for the task's nodes.
 
         Raises:
-            ValueError: if the task is no node task.
+            ValueError: if the task has no graph.
 
         """
         return _Network(task, self)

@@ -42,7 +42,7 @@ class GNN(Backbone):
         """The network for the task's nodes.
 
         Raises:
-            ValueError: if the task is no node task.
+            ValueError: if the task has no graph.
 
         """
         return _Network(task, self.width, self.layers)

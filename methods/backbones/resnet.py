@@ -48,7 +48,7 @@ class ResNet(Backbone):
         """The network for the task's images (channels, height, width).
 
         Raises:
-            ValueError: if the inputs are no images, or images below 8×8 pixels.
+            ValueError: if the inputs are not images of at least 8×8 pixels.
 
         """
         network = build_residual(self._description(), "resnet", task)

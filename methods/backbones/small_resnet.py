@@ -49,7 +49,7 @@ class SmallResNet(Backbone):
         """The network for the task's images (channels, height, width).
 
         Raises:
-            ValueError: if the inputs are no images, or images below 8×8 pixels.
+            ValueError: if the inputs are not images of at least 8×8 pixels.
 
         """
         stages = [

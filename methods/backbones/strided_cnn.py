@@ -36,7 +36,7 @@ class StridedCNN(Backbone):
         """The network for the task's images (channels, height, width).
 
         Raises:
-            ValueError: if the inputs are no images, or images below 4×4 pixels.
+            ValueError: if the inputs are not images of at least 4×4 pixels.
 
         """
         channels, height, width = image_shape("strided_cnn", task, smallest=4)

@@ -46,7 +46,7 @@ class WideResNet(Backbone):
         """The network for the task's images (channels, height, width).
 
         Raises:
-            ValueError: if the inputs are no images, or images below 8×8 pixels.
+            ValueError: if the inputs are not images of at least 8×8 pixels.
 
         """
         stages = three_stages((self.depth - 4) // 6, _STEM * self.factor)

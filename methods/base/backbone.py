@@ -28,7 +28,7 @@ def image_shape(backbone: str, task: Task, smallest: int) -> tuple[int, int, int
         smallest: height and width that the backbone needs at least.
 
     Raises:
-        ValueError: if the inputs are no images, or smaller ones.
+        ValueError: if the inputs are not images, or smaller.
 
     """
     shape = task.input_shape

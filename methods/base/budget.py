@@ -25,7 +25,7 @@ Points = Annotated[list[tuple[NotNegative, NotNegative]], Field(min_length=1)]
 def _check_order(points: Points) -> None:
     for (one, _), (two, _) in pairwise(points):
         if two <= one:
-            raise ValueError(f"epoch {two:g} after epoch {one:g}; epochs must ascend")
+            raise ValueError(f"epochs: received {two:g} after {one:g}; must ascend")
 
 
 def _stretched(points: Points, share: float) -> Points:

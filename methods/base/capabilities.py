@@ -193,8 +193,8 @@ def refuse_undeclared(model: Model) -> None:
         for name in vars(capability):
             if not name.startswith("_") and callable(getattr(type(model), name, None)):
                 raise TypeError(
-                    f"{type(model).__name__} has {name}(), and is no {capability.__name__}; derive "
-                    "from this class of lapbench.plugin too, or give the method another name"
+                    f"{type(model).__name__} has {name}(), but is not a {capability.__name__}; "
+                    "derive from this class of lapbench.plugin too, or rename the method"
                 )
 
 
@@ -211,7 +211,9 @@ def phases_of(model: Model, budget: Budget) -> list[Phase]:
         phases = model.phases(budget)
     total = sum(phase.budget.epochs for phase in phases)
     if phases and total != budget.epochs:
-        raise ValueError(f"the phases have {total} epochs, the budget has {budget.epochs}")
+        raise ValueError(
+            f"phases: received {total} epochs; must be {budget.epochs}, as the budget has"
+        )
     return [phase for phase in phases if phase.budget.epochs]
 
 

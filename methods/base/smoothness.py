@@ -46,7 +46,7 @@ def smoothness(features: Tensor, labels: Tensor, power: Power, k: Neighbors = "a
 
     Args:
         features: (n, …) non-negative, those after a ReLU.
-        labels: (n,) classes; samples with −1 are no nodes of the graph.
+        labels: (n,) classes; samples with −1 are left out of the graph.
         power: m.
         k: neighbours of every sample, joined if either is among the other's, or ``"all"``.
 

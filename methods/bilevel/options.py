@@ -79,19 +79,22 @@ class BilevelOptions:
         learned = self.graph != "observed"
         if self.inner == "network" and self.hypergradient == "implicit" and learned:
             raise ValueError(
-                'inner = "network" has no implicit hypergradient, as its minimum is not unique; '
-                'hypergradient must be "unrolled" or "truncated"'
+                'hypergradient: received "implicit" with inner = "network", whose minimum is not '
+                'unique; must be "unrolled" or "truncated"'
             )
         if self.inner == "network" and self.inner_optimizer != "adam":
             raise ValueError(
-                f'inner = "network" with inner_optimizer = "{self.inner_optimizer}": steps of it '
-                'are multiples of 1/L, and L is not known for a network; must be "adam"'
+                f'inner_optimizer: received "{self.inner_optimizer}" with inner = "network"; must '
+                'be "adam": steps of the others are multiples of 1/L, which a network does not have'
             )
         if self.directed and self.graph != "edges":
-            raise ValueError(f'directed: not used by graph = "{self.graph}"; must be "edges"')
+            raise ValueError(
+                f'directed: received true with graph = "{self.graph}", which does not use it; '
+                'must be false, or graph = "edges"'
+            )
         if self.hypergradient == "truncated" and self.truncation > self.steps:
             raise ValueError(
-                f"truncation = {self.truncation} is above inner_steps = {self.steps}; lower it"
+                f"truncation: received {self.truncation}; must be <= inner_steps = {self.steps}"
             )
         return self
 

@@ -6,17 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from expect_refusal import refused
-from make_cells import (
-    BACKBONES,
-    DATASETS,
-    IMAGE_BACKBONES,
-    built,
-    create,
-    images,
-    load_task,
-    small_task,
-)
+from make_cells import BACKBONES, DATASETS, IMAGE_BACKBONES, built, create, images, load_task
 from PIL import Image
 
 from lapbench import discovery
@@ -24,7 +14,6 @@ from lapbench.datasets.base.task import Split, Task
 from lapbench.datasets.files.files import find
 from lapbench.datasets.files.images import PublishedImages
 from lapbench.methods.base.backbone import Normalize
-from lapbench.methods.softmax import Softmax
 
 Load = Callable[..., Task]
 
@@ -187,21 +176,3 @@ def test_normalisation_is_by_channel_and_spares_constants():
     torch.testing.assert_close(normalized.mean(dim=(0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
     deviation = normalized.std(dim=(0, 2, 3), correction=0)
     torch.testing.assert_close(deviation, torch.tensor([1.0, 1.0, 0.0]))
-
-
-@pytest.mark.parametrize("size", [4, 8, 15, 16, 28, 32])
-def test_small_cnn_adapts_to_the_image(size: int):
-    task = images(3, size)
-    assert create("backbones", "small_cnn").build(task)(task.test.x).shape == (20, 200)
-
-
-def test_small_cnn_has_the_published_number_of_parameters():
-    """312,202 on MNIST with the linear classifier, as in the WNLL paper's code (TRADES)."""
-    task = images(1, 28)
-    model = Softmax().build(create("backbones", "small_cnn").build(task), task)
-    assert sum(parameter.numel() for parameter in model.parameters()) == 312_202
-
-
-def test_small_cnn_refuses_vectors_with_the_remedy():
-    with refused(ValueError, "(2,) from two_moons", "mlp"):
-        create("backbones", "small_cnn").build(small_task())

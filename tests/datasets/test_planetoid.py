@@ -147,23 +147,19 @@ def test_nodes_are_renumbered_where_others_are_dropped(raw: Path):
 def test_missing_files_are_named_and_not_mixed_with_downloaded_ones(
     raw: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    folder = f"LAPBENCH_DATA (now {raw.parents[1]})"
+    remedy = "the folder that has PubMed/raw/ind.pubmed.x"
+    with refused(MissingDataError, "PubMed: 8 of 8 files", "no network", folder, remedy):
+        task("pubmed")
     monkeypatch.setattr(planetoid, "_download", lambda *_: pytest.fail("downloads"))
     missing = [raw / f"ind.cora.{part}" for part in ("ty", "graph")]
     for path in missing:
         path.unlink()
-    folder = f"LAPBENCH_DATA (now {raw.parents[1]})"
     with refused(MissingDataError, "Cora: 2 of 8 files", folder) as error:
         task()
     for part in PARTS:
         path = raw / f"ind.cora.{part}"
         assert (f"{path}\n" in str(error.value)) == (path in missing)
-
-
-def test_without_files_and_network_the_remedy_is_named(raw: Path):
-    place = f"{raw.parents[1]}/PubMed/raw/ind.pubmed.test.index"
-    remedy = "the folder that has PubMed/raw/ind.pubmed.x"
-    with refused(MissingDataError, "PubMed: 8 of 8 files", place, "no network", remedy):
-        task("pubmed")
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -29,8 +29,8 @@ def md5(content: bytes) -> str:
 
 def idx(array: np.ndarray) -> bytes:
     """An array of bytes in the idx format, by its description."""
-    header = struct.pack(">HBB", 0, 0x08, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
-    return header + bytes(array.astype(np.uint8).flatten().tolist())
+    header = struct.pack(f">HBB{array.ndim}I", 0, 0x08, array.ndim, *array.shape)
+    return header + array.astype(np.uint8).tobytes()
 
 
 def numbered(count: int, first: int, channels: int, side: int) -> np.ndarray:
@@ -72,8 +72,8 @@ def archive(members: dict[str, bytes], *others: tarfile.TarInfo) -> bytes:
 
 def plain(name: str, content: bytes, *mirrors: str) -> DataFiles:
     """A data set of one file."""
-    hashed = md5(content)
-    return DataFiles("tiny", "free", (Download(name, hashed, mirrors, (File((name,), hashed),)),))
+    file = File((name,), md5(content))
+    return DataFiles("tiny", "free", (Download(name, md5(content), mirrors, (file,)),))
 
 
 def zipped(contents: dict[str, bytes], folder: str, *mirrors: str) -> DataFiles:
@@ -110,15 +110,12 @@ def listing(folder: Path) -> set[str]:
     }
 
 
-Answer = Callable[[BaseHTTPRequestHandler], None]
-
-
 class Server:
     """A server on this machine: what it answers by path, and the paths that were asked for."""
 
     def __init__(self, port: int) -> None:
         self.url = f"http://127.0.0.1:{port}/"
-        self.answers: dict[str, Answer] = {}
+        self.answers: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
         self.asked: list[str] = []
         self.over = threading.Event()
 

@@ -1,5 +1,6 @@
 """Backbones for images: published counts of parameters, features by hand, and accepted sizes."""
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -79,10 +80,11 @@ def test_millions_of_parameters_are_those_of_the_papers(name: str, depth: int, m
     assert f"{count(name, depth=depth) / 1e6:.{digits}f}" == millions
 
 
-def test_customized_cnn_has_the_parameters_of_the_table():
-    """GLL paper, table 1, on Fashion-MNIST; then the classifier."""
+def test_cnns_have_the_parameters_of_the_papers():
+    """GLL paper, table 1, on Fashion-MNIST, then the classifier; WNLL paper's code (TRADES)."""
     encoder = (9 + 1) * 64 + (9 * 64 + 1) * 128 + (9 * 128 + 1) * 256 + (256 * 49 + 1) * 128
     assert count("customized_cnn", 1, 28) == encoder + 129 * 10
+    assert count("small_cnn", 1, 28) == 312_202
 
 
 @pytest.mark.parametrize(("depth", "mean"), [(18, 512), (50, 2048)])
@@ -96,6 +98,7 @@ def test_a_linear_layer_after_the_mean_gives_the_features_of_the_gll_paper(depth
     assert longer == (mean + 1) * 128 - (mean - 128) * 10
 
 
+SIZES = [(8, 8), (9, 15), (28, 28), (40, 33)]
 SMALL = {"width": 3, "combination": "sum", "blocks": 1}
 
 
@@ -158,10 +161,14 @@ def test_gradient_reaches_every_parameter(name: str, depth: int | None):
         assert parameter.grad.abs().max() > 0
 
 
-@pytest.mark.parametrize("size", [(8, 8), (9, 15), (28, 28), (40, 33)])
 @pytest.mark.parametrize(
-    ("name", "depth"),
-    [("vgg", 11), ("resnet", 20), ("customized_cnn", None), ("small_resnet", None)],
+    ("name", "depth", "size"),
+    [
+        *product(["vgg"], [11], SIZES),
+        *product(["resnet"], [20], SIZES),
+        *product(["customized_cnn", "small_resnet"], [None], SIZES),
+        *product(["small_cnn"], [None], [(4, 4), *SIZES]),
+    ],
 )
 def test_images_of_other_sizes_pass(name: str, depth: int | None, size: tuple[int, int]):
     network = build(name, depth, *size)
@@ -181,7 +188,7 @@ def test_rounding_sizes_up_changes_no_vgg_on_images_of_cifar():
 
 @pytest.mark.parametrize(
     ("name", "smallest"),
-    [*[(name, 8) for name in (*DEPTHS, "small_resnet")], ("customized_cnn", 4)],
+    [*[(name, 8) for name in (*DEPTHS, "small_resnet")], ("customized_cnn", 4), ("small_cnn", 4)],
 )
 def test_vectors_and_tiny_images_are_refused_with_the_remedy(name: str, smallest: int):
     with refused(ValueError, f"{name}:", "(2,) from two_moons", "mlp"):

@@ -139,11 +139,14 @@ class TestHyperParameters:
         ("options", "named"),
         [
             ({"inner": "network"}, ["hypergradient", "network"]),
-            (NETWORK | {"inner_optimizer": "heavy-ball"}, ['inner_optimizer = "heavy-ball"']),
+            (
+                NETWORK | {"inner_optimizer": "heavy-ball"},
+                ['inner_optimizer: received "heavy-ball"'],
+            ),
             ({"directed": True}, ["directed", 'graph = "g2g"']),
             (
                 {"hypergradient": "truncated", "truncation": 11, "inner_steps": 10},
-                ["truncation = 11", "inner_steps = 10"],
+                ["truncation: received 11", "inner_steps = 10"],
             ),
             ({"laplacian_strength": 0.0}, ["laplacian_strength", "0"]),
             ({"ridge": -1e-5}, ["ridge", "-1e-05"]),
@@ -186,8 +189,8 @@ class TestHyperParameters:
     def test_what_needs_a_graph_is_skipped_without_one(
         self, options: dict[str, Any], reason: str | None
     ):
-        expected = reason and f"bilevel: {reason} needs a node task; two_moons has no graph"
-        assert Bilevel(**options).skip(small_task()) == expected
+        skipped = Bilevel(**options).skip(small_task())
+        assert skipped is None if reason is None else f"bilevel: {reason} " in str(skipped)
         assert Bilevel(**options).skip(karate()) is None
 
     def test_a_network_needs_a_backbone_that_uses_the_graph(self):

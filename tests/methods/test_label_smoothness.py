@@ -121,22 +121,6 @@ class TestSmoothness:
         assert gradient.isfinite().all()
 
 
-def linear(matrix: list[list[float]]) -> nn.Linear:
-    """A linear layer without bias that multiplies by a matrix."""
-    layer = nn.Linear(len(matrix[0]), len(matrix), bias=False)
-    layer.weight = nn.Parameter(torch.tensor(matrix, dtype=torch.float32))
-    return layer
-
-
-def model_by_hand() -> tuple[Model, Tensor, Tensor]:
-    """Two samples of two classes, whose cosines at the three ReLUs are 1/√2, 2/√5 and 0."""
-    x, y = torch.tensor([[1.0, 0.0], [1.0, 1.0]]), torch.tensor([0, 1])
-    matrices = ([[1, 0], [0, 1]], [[1, 1], [0, 1]], [[1, -2], [0, 1]])
-    layers = [layer for matrix in matrices for layer in (linear(matrix), nn.ReLU())]
-    task = Task("toy", *[Split(x, y)] * 3, num_classes=2)
-    return Softmax().build(Features(*layers, feature_size=2), task).double(), x.double(), y
-
-
 def small_model(hidden_bias: float | None = None) -> Model:
     """A softmax model in float64 of three ReLUs, the first two after convolutions.
 
@@ -160,16 +144,6 @@ def sigma_by_hand(model: Model, labels: Tensor, k: Any, power: int, size: int) -
 
 
 class TestPenalty:
-    @each_power
-    def test_is_the_mean_gap_by_hand(self, power: Any):
-        """σ = (2·cos)^m first rises and then falls, and both changes count."""
-        model, x, y = model_by_hand()
-        first, second = (2 / math.sqrt(2)) ** power, (4 / math.sqrt(5)) ** power
-        expected = 0.1**power * (100 / 2) ** (power + 1) * (2 * second - first) / 2
-        penalty = LabelSmoothness(gamma=0.1, power=power).penalty(model, x, y, 0.3)
-        assert penalty.shape == ()
-        assert penalty.item() == pytest.approx(expected, rel=1e-10)
-
     @each_k
     @each_power
     @pytest.mark.parametrize("labels", [LABELS, PARTIAL], ids=["known", "partial"])
@@ -182,7 +156,10 @@ class TestPenalty:
         first, second, third = sigma_by_hand(model, labels, k, power, size)
         term = LabelSmoothness(power=power, k=k, reference_batch_size=size)
         expected = 0.001**power * (abs(second - first) + abs(third - second)) / 2
-        assert term.penalty(model, IMAGES, labels, 0.0).item() == pytest.approx(expected, rel=1e-9)
+        penalty = term.penalty(model, IMAGES, labels, 0.0)
+        assert penalty.shape == ()
+        assert penalty.item() == pytest.approx(expected, rel=1e-9)
+        assert LabelSmoothness().power == 2  # As in the paper.
 
     @pytest.mark.parametrize(("power", "k"), [(1, "all"), (2, 3), (3, "all")])
     def test_gradient_matches_finite_differences(self, power: Any, k: Any):

@@ -19,32 +19,25 @@ def built(hidden_size: int | None) -> LinearModel:
     return model.double()
 
 
-def test_hidden_layer_is_linear_with_relu():
+def test_hidden_layer_is_linear_with_a_relu_that_terms_see():
     model, x = built(5), small_task().test.x.double()
     (v, a), (w, b) = ((layer.weight, layer.bias) for layer in (model.hidden[0], model.linear))
     logits = torch.relu(model.backbone(x) @ v.T + a) @ w.T + b
     torch.testing.assert_close(model(x), torch.log_softmax(logits, dim=1))
-
-
-def test_terms_see_the_relu_of_the_hidden_layer():
-    assert count_relus(built(5)) == count_relus(built(None)) + 1
+    assert count_relus(model) == count_relus(built(None)) + 1
 
 
 def test_there_is_none_by_default():
     """So that the weights are those of the records that were made before there was one."""
-    assert [name for name in built(None).state_dict() if not name.startswith("backbone.")] == [
-        "linear.weight",
-        "linear.bias",
-    ]
+    head = [name for name in built(None).state_dict() if not name.startswith("backbone.")]
+    assert head == ["linear.weight", "linear.bias"]
 
 
-@pytest.mark.parametrize(
-    ("hidden_size", "count"),
-    [(1024, (128 * 1024 + 1024) + (1024 * 10 + 10)), (32, (128 * 32 + 32) + (32 * 10 + 10))],
-)
-def test_has_the_parameters_of_the_paper(hidden_size: int, count: int):
-    model = LinearModel(Features(feature_size=128), 10, hidden_size)
-    assert sum(parameter.numel() for parameter in model.parameters()) == count
+@pytest.mark.parametrize("size", [1024, 32])
+def test_has_the_parameters_of_the_paper(size: int):
+    model = LinearModel(Features(feature_size=128), 10, size)
+    count = sum(parameter.numel() for parameter in model.parameters())
+    assert count == (128 * size + size) + (size * 10 + 10)
 
 
 @pytest.mark.parametrize("hidden_size", [0, -1, 2.5])

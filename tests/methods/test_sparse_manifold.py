@@ -10,7 +10,6 @@ from expect_refusal import refused
 from oracle_graph import finite_differences, relative_error
 from oracle_hamming import (
     EPSILON,
-    INPUTS,
     SIGNS,
     TASK,
     X,
@@ -193,44 +192,26 @@ class TestSchedules:
         values = {progress: penalty(model, progress, **options) / full for progress in shares}
         assert values == pytest.approx(shares, rel=1e-12)
 
-    def test_epsilon_grows_linearly_from_10_to_35_percent(self):
+    @pytest.mark.parametrize(
+        ("options", "shares"),
+        [
+            (
+                {"epsilon_start": 0.25, "gamma_start": 1.0},
+                {0.0: 0.25**2, 0.1: 0.25**2, 0.225: 0.625**2, 0.35: 1, 0.5: 1, 0.95: 1},
+            ),
+            # By default ε grows from a quarter and γ from a tenth, as in the paper.
+            ({}, {0.0: 0.1 * 0.25**2, 0.225: 0.1375 * 0.625**2, 0.9: 1}),
+        ],
+    )
+    def test_epsilon_grows_linearly_from_10_to_35_percent(
+        self, options: dict[str, float], shares: dict[float, float]
+    ):
         model = linear_model()
+        given = {"gamma_intrinsic": 0.3, "gamma_hamming": 0.0, "epsilon": EPSILON, **options}
         full = 0.3 * intrinsic_by_loops(model)
-        shares = {0.0: 0.25, 0.1: 0.25, 0.225: 0.625, 0.35: 1, 0.5: 1, 0.95: 1}
         for progress, share in shares.items():
-            value = penalty(model, progress, epsilon_start=0.25, gamma_hamming=0.0)
-            assert value == pytest.approx(share**2 * full, rel=1e-9), progress
-
-    def test_defaults_are_those_of_the_paper(self):
-        """ε grows from a quarter, γ from a tenth."""
-        model = linear_model()
-        scheduled = SparseManifold(gamma_intrinsic=0.3, gamma_hamming=0.0, epsilon=EPSILON)
-        full = 0.3 * intrinsic_by_loops(model)
-        for progress, share in {0.0: 0.1 * 0.25**2, 0.225: 0.1375 * 0.625**2, 0.9: 1}.items():
-            value = scheduled.penalty(model, X, Y, progress).item()
+            value = SparseManifold(**given).penalty(model, X, Y, progress).item()
             assert value == pytest.approx(share * full, rel=1e-9), progress
-
-
-class SharedReLU(nn.Module):
-    """Two hidden layers, of 5 and 4 units, with one ReLU module after both."""
-
-    feature_size = 4
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.second, self.relu = nn.Linear(INPUTS, 5), nn.Linear(5, 4), nn.ReLU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        features: Tensor = self.relu(self.second(self.relu(self.first(x))))
-        return features
-
-
-@pytest.mark.usefixtures("_fixed_corner")
-def test_relu_used_twice_is_two_layers():
-    torch.manual_seed(1)
-    model = Softmax().build(SharedReLU(), TASK).double()
-    expected = 20 * hamming_by_loops(model, 8.0, 1)
-    assert penalty(model, gamma_intrinsic=0.0) == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.usefixtures("_fixed_corner")
