@@ -17,7 +17,7 @@ from lapbench.methods.bilevel.sample_model import SampleModel
 
 @validated
 class Bilevel(BilevelOptions, Head):
-    r"""Learns edge weights so that a classifier fitted on V_tr predicts V_out.
+    r"""Bilevel graph learning: edge weights so that a classifier fitted on V_tr predicts V_out.
 
     .. math:: \min_A \frac{1}{|V_{out}|} \sum_{i \in V_{out}} \ell(Y(A)_i, y_i) + \gamma R(A),
 

@@ -60,10 +60,10 @@ def layer_hamming_by_loops(plus: np.ndarray, minus: np.ndarray, alpha: float, po
 
 def hamming_by_loops(model: Model, alpha: float, power: int) -> float:
     """Mean over samples and layers of the relaxed Hamming distance."""
-    result = []
+    samples = []
     for x, signs in zip(X, SIGNS, strict=True):
         plus, _ = forward_by_loops(model, x + EPSILON * signs)
         minus, _ = forward_by_loops(model, x - EPSILON * signs)
         layers = zip(plus, minus, strict=True)
-        result.append([layer_hamming_by_loops(a, b, alpha, power) for a, b in layers])
-    return sum(sum(layers) / len(layers) for layers in result) / len(result)
+        samples.append([layer_hamming_by_loops(a, b, alpha, power) for a, b in layers])
+    return sum(sum(layers) / len(layers) for layers in samples) / len(samples)
