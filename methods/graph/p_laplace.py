@@ -32,8 +32,8 @@ class PLaplace(Equation):
 
     .. math:: \varphi(q) = (q^2 + \delta^2)^{(p-2)/2} q, \qquad \delta = 10^{-4}.
 
-    Without δ it is not differentiable enough at 0 for p < 2 (footnote 4 names only p = 1), and for
-    p > 2 the adjoint has no solution where u is constant. A class whose labels are constant in a
+    Without δ it is not differentiable enough at 0 for p < 2; footnote 4 names only p = 1. For p > 2
+    the adjoint would have no solution where u is constant. A class whose labels are constant in a
     component has constant values there, and the status is ``DEGENERATE``.
 
     The gradient agrees with finite differences to 1e-6 for p up to 5, and for p = 10 with

@@ -78,8 +78,8 @@ def solve_graph_equation(
     Raises:
         NonFiniteError: if a label, a source or a needed value of a user's function is NaN or
             infinite.
-        ValueError: if shapes do not fit, an index is out of range or repeated, there are too few
-            labels for a unique u, or the equation needs an undirected graph and this is not one.
+        ValueError: if shapes do not fit; if an index is out of range or repeated; if there are too
+            few labels for a unique u; or if a directed graph is given to an undirected equation.
 
     Warns:
         RuntimeWarning: in the backward pass, if the adjoint solve ends with a status other than

@@ -54,8 +54,8 @@ def exact(
 
     CROWN bounds decide most classes. For each class j that they leave open, an integer program
     finds the least z_y − z_j over the inputs in the box. Its variables are the input, the
-    activations a, and a binary d for each neuron whose pre-activation z = Wa' + b is in [l, u] with
-    l < 0 < u:
+    activations a, and binaries d. A neuron has one if its pre-activation z = Wa' + b can have both
+    signs, which is in [l, u] with l < 0 < u:
 
     .. math:: a \ge z, \quad a \le z - l (1 - d), \quad 0 \le a \le u d;
 
