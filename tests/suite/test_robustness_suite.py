@@ -1,94 +1,19 @@
-"""Suites with attacks: each mistake has its place, keys name the attacks and their sources."""
+"""Suites with attacks: keys name the attacks and their sources, and sources run first."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from expect_refusal import refused
-from make_suites import ATTACKED, FGSM, TRANSFER, attacked, mistakes
+from make_suites import ATTACKED, BOTH, TABLE, TRANSFER, attacked, suite
 
 from lapbench.attacks import fgsm
 from lapbench.running.api import RunOptions, prepare
 from lapbench.suite.suite import SuiteError, load_suite
 
 NOWHERE = "0123456789abcdef"
-
-
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        (('"fgsm"', '"fgms"'), "robustness.attacks[0].name: unknown attack 'fgms'"),
-        (('"fgsm"', "3"), "robustness.attacks[0].name: received 3"),
-        (('name = "fgsm"\n', ""), "robustness.attacks[0].name: received None"),
-        ((FGSM, f"{FGSM}step = 3\n"), "robustness.attacks[0].step: unknown field"),
-        (("steps = [3]\n", ""), "robustness.attacks[1].steps: missing; this field is required"),
-        (("steps = [3]", "steps = 3"), "robustness.attacks[1].steps: received 3; "),
-        (("steps = [3]", "steps = [0]"), "robustness.attacks[1].steps[0]: received 0; "),
-        (("steps = [3]", "steps = []"), "robustness.attacks[1].steps: received []; "),
-        (
-            ("[0.1, 0.3]", "[0.3, 0.1]"),
-            "robustness.attacks[0].epsilons: received [0.3, 0.1]; [0.3, 0.1] is not in increasing",
-        ),
-        (("[0.1, 0.3]", "[0.3, 0.3]"), "robustness.attacks[0].epsilons: received [0.3, 0.3]; "),
-        (("[0.1, 0.3]", '[0.1, "a"]'), "robustness.attacks[0].epsilons[1]: received 'a'; "),
-        (("[0.1, 0.3]", "[0.1, -0.3]"), "robustness.attacks[0].epsilons[1]: received -0.3; "),
-        ((FGSM, f'{FGSM}norm = "l1"\n'), "robustness.attacks[0].norm: received 'l1'; it should be"),
-        (
-            (TRANSFER, f'{TRANSFER}label = "fgsm"\n'),
-            "robustness.attacks[1]: another attack is called 'fgsm'; give one of them a label",
-        ),
-        ((FGSM, FGSM + FGSM), "robustness.attacks[1]: another attack is called 'fgsm'; give one"),
-        (
-            (FGSM, f'{FGSM}label = "worst case"\n'),
-            "robustness.attacks[0].label: received 'worst case'",
-        ),
-        ((FGSM, f'{FGSM}label = "none"\n'), "robustness.attacks[0].label: received 'none'; "),
-        ((FGSM, f'{FGSM}label = ""\n'), "robustness.attacks[0].label: received ''; "),
-        ((FGSM, f"{FGSM}label = 3\n"), "robustness.attacks[0].label: received 3; "),
-        ((FGSM + TRANSFER, ""), "robustness.attacks: received None"),
-        ((FGSM + TRANSFER, "attacks = []\n"), "robustness.attacks: received []"),
-        ((FGSM + TRANSFER, 'attacks = "fgsm"\n'), "robustness.attacks: received 'fgsm'"),
-        (
-            ("epsilon = 0.3", "epsilon = 0.05"),
-            "robustness.epsilon: received 0.05 (linf, input units); no attack sea",
-        ),
-        (
-            ("epsilon = 0.3", 'epsilon = 0.3\nnorm = "l2"'),
-            "robustness.epsilon: received 0.3 (l2, input units); no attack sea",
-        ),
-        (
-            ("epsilon = 0.3", 'epsilon = 0.3\nunits = "normalised"'),
-            "robustness.epsilon: received 0.3 (linf, normalised units); no attack sea",
-        ),
-        (("epsilon = 0.3\n", ""), "robustness.epsilon: missing"),
-        (("epsilon = 0.3", "epsilon = 0"), "robustness.epsilon: received 0; it should be greater"),
-        (("epsilon = 0.3", 'epsilon = "0.3"'), "robustness.epsilon: received '0.3'; "),
-        (("samples = 20", "samples = 0"), "robustness.samples: received 0; it should be greater"),
-        (("samples = 20", "sample = 20"), "robustness.sample: unknown field"),
-        ((ATTACKED, "[[robustness]]\nepsilon = 0.3\n"), "robustness: received [{'epsilon': 0.3}]"),
-    ],
-)
-def test_each_mistake_names_its_place(tmp_path: Path, change: tuple[str, str], expected: str):
-    assert change[0] in ATTACKED
-    (found,) = mistakes(attacked(tmp_path, table=ATTACKED.replace(*change, 1)))
-    assert found.startswith(expected)
-
-
-def test_all_mistakes_are_named_at_once(tmp_path: Path):
-    table = ATTACKED.replace('"fgsm"', '"fgms"').replace("samples = 20", "samples = 0")
-    found = mistakes(attacked(tmp_path, table=table.replace("steps = [3]", "steps = [2, 1]")))
-    assert [line.split(":")[0] for line in found] == [
-        "robustness.samples",
-        "robustness.attacks[0].name",
-        "robustness.attacks[1].steps",
-    ]
-
-
-def test_table_that_is_none_is_a_mistake(tmp_path: Path):
-    path = attacked(tmp_path, table="")
-    path.write_text("robustness = 3\n" + path.read_text())
-    (found,) = mistakes(path)
-    assert found.startswith("robustness: received 3")
 
 
 def test_default_of_a_label_is_the_name(tmp_path: Path):
@@ -151,9 +76,7 @@ class TestKeys:
 
     def test_each_cell_has_the_source_of_its_own_repetition_and_training(self, tmp_path: Path):
         path = attacked(tmp_path)
-        text = path.read_text().replace("seeds = 1", "seeds = 2")
-        pgd = "[pgd]\nepsilon = 0.2\nstep_size = 0.1\nsteps = 2\n"
-        path.write_text('training = ["natural", "pgd"]\n' + text + pgd)
+        path.write_text(BOTH + path.read_text().replace("seeds = 1", "seeds = 2") + TABLE)
         cells = prepare(path, RunOptions()).plan.cells
         by_key = {planned.key: planned.cell for planned in cells}
         gll = [planned.cell for planned in cells if planned.cell.method.name == "gll"]
@@ -166,21 +89,19 @@ class TestKeys:
 
 @pytest.mark.parametrize(
     ("methods", "source", "count"),
-    [(["gll"], "softmax", 0), (["gll", "softmax"], "svm", 0), (["gll", "softmax"], "0123", 0)],
+    [
+        (["gll"], "softmax", 0),
+        (["gll", "softmax"], "svm", 0),
+        (["gll", "softmax"], "0123", 0),
+        ([{"name": "softmax", "learning_rate": 0.1}, "softmax", "gll"], "softmax", 2),
+    ],
 )
-def test_source_that_the_suite_has_not_is_an_error(
-    tmp_path: Path, methods: list[str], source: str, count: int
+def test_source_must_be_one_method_of_the_suite(
+    tmp_path: Path, methods: list[Any], source: str, count: int
 ):
-    path = attacked(tmp_path, methods, ATTACKED + f'source = "{source}"\n')
+    written = json.dumps(methods).replace('": ', '" = ')
+    path = suite(tmp_path, written, after=f'{ATTACKED}source = "{source}"\n')
     with refused(SuiteError, f"source '{source}'", f"{count} cells on two_moons"):
-        prepare(path, RunOptions())
-
-
-def test_source_that_is_several_methods_is_an_error(tmp_path: Path):
-    path = attacked(tmp_path)
-    variants = '[{ name = "softmax", learning_rate = 0.1 }, "softmax", "gll"]'
-    path.write_text(path.read_text().replace('["gll", "softmax"]', variants))
-    with refused(SuiteError, "source 'softmax'", "2 cells on two_moons"):
         prepare(path, RunOptions())
 
 

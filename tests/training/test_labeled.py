@@ -114,7 +114,8 @@ def test_names_tell_tasks_with_different_counts_apart(tmp_path: Path):
 
 def test_equal_tasks_are_a_mistake(tmp_path: Path):
     (found,) = mistakes(two_tasks(tmp_path, "labeled = 20\n", "labeled = 20\n"))
-    assert found == "tasks[1]: equal to tasks[0]; leave one of them out"
+    assert found.startswith("tasks[1]: ")
+    assert "tasks[0]" in found
 
 
 def test_all_methods_run_on_few_labels_and_are_loaded_again(tmp_path: Path):
