@@ -1,4 +1,4 @@
-"""Entries of a suite that are the same, which would count twice."""
+"""Refuses repeated entries of a suite, whose results would count twice."""
 
 from collections.abc import Sequence
 from dataclasses import replace

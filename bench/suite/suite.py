@@ -215,10 +215,10 @@ def load_suite(name_or_path: str | Path) -> Suite:
 
 
 def _contradictions(file: _File, tasks: list[TaskEntry]) -> list[str]:
-    """The mistakes that lie between the fields of a suite."""
+    """Fields of a suite that contradict each other."""
     last = max((replace(file.budget, **task.budget).epochs for task in tasks), default=0)
     mistakes = [
-        f"evaluation.snapshot_epochs: received {epoch}; the last epoch is {last}"
+        f"evaluation.snapshot_epochs: received {epoch}; must be at most {last}, the last epoch"
         for epoch in file.evaluation.snapshot_epochs
         if epoch > last and tasks
     ]
