@@ -150,10 +150,14 @@ def tiny_suite(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install the methods broken, exploding, noisy and picky."""
+    install_plugins(tmp_path / "site", monkeypatch)
+
+
+def install_plugins(site: Path, patch: pytest.MonkeyPatch) -> None:
     """Install a distribution with the methods broken, exploding, noisy and picky."""
-    site = tmp_path / "site"
     site.mkdir()
     (site / "misbehaving.py").write_text(PLUGIN)
     names = ("broken", "exploding", "noisy", "picky")
     kinds = {"methods": {name: name.capitalize() for name in names}}
-    make_distribution(site, monkeypatch, "misbehaving", kinds)
+    make_distribution(site, patch, "misbehaving", kinds)

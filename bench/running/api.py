@@ -36,8 +36,8 @@ class RunOptions:
         scale: share of the suite's epochs, training data, attacked samples and repetitions, above 0
             up to 1; every table names it.
         device: ``"cpu"``, ``"cuda"``, ``"cuda:0"``, …
-        precision: of training: ``"float32"``, or ``"mixed"``, where backbones compute in bfloat16
-            and graphs in float32.
+        precision: training precision; ``"mixed"`` runs backbones in bfloat16 and graphs in
+            ``"float32"``.
         retry: whether cells that failed before are run again.
         jobs: cells at a time, each in a process of its own; 0 runs them in this process, for a
             debugger. None is the environment variable ``LAPBENCH_JOBS``, and without it 1; with an
@@ -67,7 +67,7 @@ class RunOptions:
         """Where cells run.
 
         Raises:
-            BackendError: if the options contradict each other or cannot be had here.
+            BackendError: if the options contradict each other, or are not available here.
 
         """
         return Backend(self.jobs, self.executor, Limits(self.timeout, self.memory))

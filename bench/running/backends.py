@@ -21,7 +21,7 @@ from lapbench.training.events import events_in_words
 
 
 class BackendError(LapbenchError):
-    """A run asks for processes, limits or a cluster that cannot be had; the message says why."""
+    """The processes, limits or cluster of a run are not available; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,11 @@ class Backend:
     """How the cells of a run are spread; results are the same however it is done.
 
     Args:
-        jobs: cells at a time, each in a process of its own, so that one which dies takes nothing
-            else along; 0 runs them in this process, for a debugger. None is the environment
-            variable ``LAPBENCH_JOBS``, and without it 1; on a cluster all that it can take.
-        executor: address of a dask.distributed scheduler, ``tcp://host:8786``; empty is this
-            machine.
+        jobs, executor: as in :class:`lapbench.running.api.RunOptions`.
         limits: of each cell.
 
     Raises:
-        BackendError: if these contradict each other or cannot be had here.
+        BackendError: if these contradict each other, or are not available here.
 
     """
 
@@ -51,16 +47,16 @@ class Backend:
             raise BackendError(f"jobs: received {self.jobs}; must be 0 or more")
         if self.cells_at_a_time() == 0 and (limited or self.executor):
             raise BackendError(
-                "jobs: received 0, which runs cells in this process; a timeout, a memory limit or "
-                "an executor needs processes of their own: give 1 or more"
+                "jobs: received 0, which runs cells in this process; must be 1 or more with a "
+                "timeout, a memory limit or an executor"
             )
         for name, limit in (("timeout", self.limits.seconds), ("memory", self.limits.memory)):
             if limit is not None and limit <= 0:
                 raise BackendError(f"{name}: received {limit:g}; must be above 0")
         if self.limits.memory and not self.executor and sys.platform != "linux":
             raise BackendError(
-                f"memory: received a limit on {sys.platform}; only Linux holds a process to one: "
-                "leave it out, or run there"
+                f"memory: received {self.limits.memory} on {sys.platform}; must be left out "
+                "there, as only Linux enforces it"
             )
 
     def cells_at_a_time(self) -> int:

@@ -1,4 +1,4 @@
-"""Running one cell: train, evaluate, time, and say what happened, whatever happened."""
+"""Runs one cell, and turns every outcome into a record."""
 
 import os
 import sys
@@ -26,10 +26,10 @@ from lapbench.training.steps import DivergedError
 
 
 def run_cell(planned: PlannedCell, folder: ResultsFolder, events: Events = SILENT) -> Record | None:
-    """Run a cell and store what came of it; return None if another process has it.
+    """Run a cell and store its record; None if another process has the cell.
 
-    The record comes last: where it stands, weights and arrays do too. If another process finished
-    the cell meanwhile, its record counts.
+    The record is written after weights and arrays. If another process finished the cell meanwhile,
+    its record counts.
     """
     with claim(folder, planned.key) as is_ours:
         if not is_ours:
@@ -62,7 +62,7 @@ def failed_record(planned: PlannedCell, reason: str) -> Record:
 
 
 def store_failure(planned: PlannedCell, folder: ResultsFolder, reason: str) -> Record:
-    """Store that a cell failed, unless it is finished meanwhile; return the record that counts."""
+    """Store that a cell failed, unless its record is final by now; return the stored record."""
     record = folder.find_final(planned.key)
     if record is None:
         record = failed_record(planned, reason)
@@ -71,10 +71,9 @@ def store_failure(planned: PlannedCell, folder: ResultsFolder, reason: str) -> R
 
 
 def try_cell(planned: PlannedCell, folder: ResultsFolder, events: Events = SILENT) -> Outcome:
-    """Run a cell and return what came of it; an exception becomes a failed record.
+    """Run a cell; every exception but KeyboardInterrupt becomes a failed record.
 
-    Only KeyboardInterrupt passes. The folder lends models of other cells and
-    pretrained backbones, and keeps the latter, and checkpoints.
+    Checkpoints, pretrained backbones and the models of transfer sources are in the folder.
     """
     checkpoints = Checkpoints(folder, planned.key, planned.cell)
     record = replace(failed_record(planned, ""), reason=None)
@@ -96,7 +95,7 @@ def try_cell(planned: PlannedCell, folder: ResultsFolder, events: Events = SILEN
 
 
 def _memory_limit(error: BaseException) -> str:
-    """The memory limit of this process in words where it is what an error is about."""
+    """The memory limit of this process, if an error is due to it."""
     lacks_memory = isinstance(error, MemoryError) or any(part in str(error) for part in _NO_MEMORY)
     if not lacks_memory or sys.platform != "linux":
         return ""
@@ -109,7 +108,7 @@ def _memory_limit(error: BaseException) -> str:
 
 
 _NO_MEMORY = ("allocate memory", "Failed to allocate", "can't start new thread")
-"""What torch and Python say where the system gives no memory on the CPU."""
+"""Texts of torch and Python when CPU memory runs out."""
 
 
 @contextmanager

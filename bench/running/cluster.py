@@ -27,7 +27,7 @@ class ClusterError(LapbenchError):
 
 @contextmanager
 def connect(address: str, folder: ResultsFolder, limits: Limits) -> Iterator[tuple[Submit, Slots]]:
-    """Connect to a scheduler; yield what gives it a cell, and how many cells it can run now.
+    """Connect to a scheduler; yield a function that submits a cell, and one that counts slots.
 
     Every thread of a worker runs one cell at a time, in a process of its own. The results folder
     must be the same on all machines. On leaving, cells that run finish there, and are stored.
@@ -44,7 +44,7 @@ def connect(address: str, folder: ResultsFolder, limits: Limits) -> Iterator[tup
         raise ClusterError(
             "executor: needs dask.distributed; install it with pip install 'lapbench[dask]'"
         ) from error
-    # What happens is said in one sentence, not in a traceback of every lost connection.
+    # One error for the user instead of a traceback of every lost connection.
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
@@ -52,8 +52,8 @@ def connect(address: str, folder: ResultsFolder, limits: Limits) -> Iterator[tup
         client = Client(address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ClusterError(
-            f"executor: no scheduler answers at {address!r} ({error}); must be the address "
-            "that `dask scheduler` prints, tcp://192.168.0.1:8786 for example"
+            f"executor: received {address!r}; no scheduler answers there ({error}); must be the "
+            "address that `dask scheduler` prints, for example tcp://192.168.0.1:8786"
         ) from error
     shared = ResultsFolder(folder.path.resolve())
     lost = ClusterError(
@@ -92,8 +92,8 @@ def connect(address: str, folder: ResultsFolder, limits: Limits) -> Iterator[tup
 def _run_on_worker(planned: PlannedCell, folder: ResultsFolder, limits: Limits) -> Record | None:
     if not (folder.path / PLAN_FILE).is_file():
         raise ClusterError(
-            f"results: the worker on {socket.gethostname()} does not see {folder.path}; must "
-            "be a folder that all machines share; name one with --results"
+            f"results: received {folder.path}; the worker on {socket.gethostname()} does not see "
+            "it; must be a folder that all machines share; name one with --results"
         )
     return run_in_process(planned, folder, limits)
 
@@ -104,7 +104,7 @@ def _pass_on(
     lost: ClusterError,
     remote: "Future[Any]",
 ) -> None:
-    """Give a future what a future of the cluster has, in the terms of the schedule."""
+    """Copy the outcome of a future of the cluster, with the errors that the schedule knows."""
     if remote.cancelled():
         future.set_exception(lost)
     elif isinstance(error := remote.exception(), killed):

@@ -1,4 +1,4 @@
-"""About how long a cell takes: as a record of its kind took, or by a few steps of its training."""
+"""Estimates how long a cell takes, from a record of its kind or a few training steps."""
 
 import time
 import warnings
@@ -13,18 +13,18 @@ from lapbench.running.prepare_cell import build_model, load_task
 from lapbench.suite.cells import Cell
 
 LEFT_OUT = "data, validation, evaluation, attacks and pretraining"
-"""What the steps of training do not tell."""
+"""What an estimate from training steps leaves out."""
 
 _STEPS = 3
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """About how many seconds a cell takes.
+    """The estimated duration of a cell.
 
     Attributes:
         seconds: 0 where they are unknown.
-        recorded: whether a cell of its kind took so long, all in all; else it is training alone.
+        recorded: whether it is the total of a finished cell of its kind; else training alone.
         unknown: why there is no estimate; empty where there is one.
 
     """
@@ -41,7 +41,7 @@ def kind_of(cell: Cell) -> str:
 
 
 def recorded_times(keys: Iterable[str], folder: ResultsFolder) -> dict[str, Estimate]:
-    """By kind how long the cells took whose records can be read."""
+    """Durations of the cells with readable records, by kind."""
     times = {}
     for key in keys:
         try:
@@ -55,10 +55,10 @@ def recorded_times(keys: Iterable[str], folder: ResultsFolder) -> dict[str, Esti
 
 
 def estimate(cell: Cell, clock: Callable[[], float] = time.perf_counter) -> Estimate:
-    """How long the training of a cell takes, from three steps of each phase after a first.
+    """How long the training of a cell takes, from three steps of each phase after a warm-up step.
 
-    Nothing is written, and torch is left as it was. What raises, or does not apply, has no estimate
-    but the reason.
+    Nothing is written, and the state of torch is restored. A cell that raises or does not apply
+    gets the reason instead.
     """
     try:
         with reproducible(cell), warnings.catch_warnings():

@@ -17,8 +17,8 @@ from lapbench.suite.plan import PlannedCell
 
 DEATHS = 3
 _DIED = (
-    f"its process died {DEATHS} times, twice while no other cell ran, as it does when memory runs "
-    "out; try a smaller batch, or --memory, which says where"
+    f"its process died {DEATHS} times, twice while no other cell ran; memory may have run out; "
+    "use a smaller batch, or --memory to see where it fails"
 )
 _LOOK = 0.5
 """Seconds between two looks at what is new."""

@@ -23,8 +23,8 @@ def check_sources(cells: Sequence[PlannedCell], plan: Plan, folder: ResultsFolde
     for key in sorted(given):
         if not folder.record_path(key).is_file() or folder.read_record(key).status != "ok":
             raise LapbenchError(
-                f"a transfer attack received the source {key}; must be the key of a record in "
-                f"{folder.path} whose status is ok"
+                f"received the transfer source {key}; {folder.path} has no such record with a "
+                "model; must be one in records/ with status ok"
             )
 
 

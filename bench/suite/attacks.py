@@ -74,12 +74,12 @@ def _contradictions(robustness: Robustness) -> list[str]:
             attack.knowledge != "chance" for attack in attacks if isinstance(attack, BallAttack)
         ):
             mistakes.append(
-                "robustness.epsilon: missing; it is the ε of the worst case over all attacks"
+                "robustness.epsilon: missing; must be the ε of the worst case over all attacks"
             )
     elif not any(attack.epsilons[0] <= robustness.epsilon for attack in balls):
         mistakes.append(
             f"robustness.epsilon: received {robustness.epsilon:g} ({robustness.norm}, "
-            f"{robustness.units} units); no attack searches within it; add one of such norm and "
-            "units"
+            f"{robustness.units} units); must be at least the smallest ε of an attack with this "
+            "norm and these units; add such an attack"
         )
     return mistakes

@@ -1,4 +1,4 @@
-"""Entries of a suite that are the same, which would count twice."""
+"""Refuses repeated entries of a suite, whose results would count twice."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -37,9 +37,9 @@ def refuse_repeated(placed: list[tuple[str, Any]], mistakes: list[str]) -> None:
         first = entries.index(entry)
         other = placed[first][0]
         if first < i and entry is not None and place == other:
-            mistakes.append(f"{place}.grid: makes the same twice; leave out a value")
+            mistakes.append(f"{place}.grid: a combination is repeated; remove a value")
         elif first < i and entry is not None:
-            mistakes.append(f"{place}: equal to {other}; leave one of them out")
+            mistakes.append(f"{place}: is repeated, equal to {other}; remove one of them")
 
 
 def numbered(entries: Sequence[Any], field: str) -> list[tuple[str, Any]]:

@@ -15,7 +15,7 @@ from lapbench.suite.components import Component, Method, complete, parse
 
 @dataclass(frozen=True)
 class TaskEntry:
-    """A data set with its backbone, and what is particular to training on it.
+    """A data set with its backbone, and the settings of training on it.
 
     Attributes:
         dataset, backbone: by name.
@@ -119,7 +119,7 @@ class _About:
 
 
 def _compose(components: list[Component], place: str, mistakes: list[str]) -> Method | None:
-    """The method of a head and terms; without a head that is softmax."""
+    """The method of a head and terms; softmax is the head if there is none."""
     heads = [c for c in components if issubclass(discovery.load("methods", c.name), Head)]
     terms = sorted((c for c in components if c not in heads), key=lambda term: term.name)
     if len(heads) > 1:
@@ -128,7 +128,7 @@ def _compose(components: list[Component], place: str, mistakes: list[str]) -> Me
         return None
     repeated = {term.name for term in terms if sum(term.name == t.name for t in terms) > 1}
     if repeated:
-        mistakes.append(f"{place}: {', '.join(repeated)} is repeated; leave one of them out")
+        mistakes.append(f"{place}: {', '.join(repeated)} is repeated; remove one of them")
         return None
     return Method(heads[0] if heads else complete("softmax", Softmax()), terms)
 
@@ -142,7 +142,7 @@ def _component(
         mistakes.append(f"{place}: received {name!r}; must be one of {known}")
         return None
     if not name:
-        mistakes.append(f"{place}: a part is missing beside +; must be head + term + …")
+        mistakes.append(f"{place}: received an empty part beside +; must be head + term + …")
         return None
     try:
         kind_class = discovery.load(kind, name)

@@ -14,25 +14,25 @@ _Grid = Annotated[dict[str, _Options], Field(min_length=1)]
 
 
 def expand_task(table: dict[str, Any], place: str, mistakes: list[str]) -> list[Any]:
-    """The entries of ``tasks`` that one with a grid stands for, one a combination.
+    """The entries of ``tasks`` for a task with a grid, one for each combination.
 
-    ``grid`` has a table for data set or backbone, in which an option has a list of values.
+    ``grid`` has a table for the data set or the backbone, with lists of values for options.
     """
     parts = [table[field] for field in ("dataset", "backbone") if isinstance(table.get(field), str)]
     return _expand(table, parts, place, mistakes)
 
 
 def expand_method(table: dict[str, Any], place: str, mistakes: list[str]) -> list[Any]:
-    """The entries of ``methods`` that one with a grid stands for, one a combination.
+    """The entries of ``methods`` for a method with a grid, one for each combination.
 
-    ``grid`` has a table for parts of the method, in which an option has a list of values.
+    ``grid`` has a table for each part of the method, with lists of values for options.
     """
     name = table.get("name")
     parts = [part.strip() for part in name.split("+")] if isinstance(name, str) else []
     if "label" in table:
         mistakes.append(
-            f"{place}.label: received {table['label']!r} beside a grid, whose methods would all "
-            "have it; leave it out, their options name them"
+            f"{place}.label: received {table['label']!r} beside a grid; must be left out, as "
+            "the methods of a grid are named by their options"
         )
         return []
     return _expand(table, parts, place, mistakes)
@@ -81,8 +81,8 @@ def _beside_grid(
         if part in parts and not isinstance(rest.get(part, {}), dict)
     ]
     mistakes += [
-        f"{place}.{part}.{option}: received {rest[part][option]!r} beside the grid, whose values "
-        "take its place; leave one of them out"
+        f"{place}.{part}.{option}: received {rest[part][option]!r}, but the grid sets it too; "
+        "remove one of them"
         for part, options in grid.items()
         for option in options
         if part in parts and isinstance(rest.get(part), dict) and option in rest[part]

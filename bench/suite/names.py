@@ -1,4 +1,4 @@
-"""The names of cells in tables: task, backbone and method, with what tells them apart."""
+"""Names of cells in tables: task, backbone and method, with the options that differ."""
 
 import json
 from collections import defaultdict
@@ -29,7 +29,7 @@ def name_cells(cells: Sequence[PlannedCell]) -> list[dict[str, str]]:
 
 
 def _variants(cells: Sequence[PlannedCell]) -> list[list[str]]:
-    """What tells each cell from others of its task beside the parts of its method."""
+    """The fields of each cell, but the parts of its method, that differ within its task."""
     fields = [
         {
             field: f"{value:g}" if isinstance(value, float) else str(value)

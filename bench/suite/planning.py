@@ -18,7 +18,7 @@ Bounds = tuple[float, float] | None
 
 
 class SelectionError(LapbenchError):
-    """A run asks for what the suite or this machine does not have; the message says what it has."""
+    """The suite or this machine lacks what a run asks for; the message says what there is."""
 
 
 def make_plan(suite: Suite, device: str = "cpu", precision: Precision = "float32") -> Plan:
@@ -144,7 +144,7 @@ def _checked_device(name: str) -> str:
         raise SelectionError(f"device: received {name!r}; must be cpu, cuda, cuda:0, …")
     if (device.index or 0) >= torch.cuda.device_count():
         raise SelectionError(
-            f"device {name!r}: this torch ({torch.__version__}) finds {torch.cuda.device_count()} "
-            "GPU(s); use --device cpu, or install a CUDA build of torch"
+            f"device: received {name!r}; torch {torch.__version__} finds "
+            f"{torch.cuda.device_count()} GPU(s); use --device cpu, or install torch with CUDA"
         )
     return name

@@ -189,7 +189,7 @@ def load_suite(name_or_path: str | Path) -> Suite:
     attacked = content.get("robustness")
     robustness = None if attacked is None else robustness_entry(attacked, mistakes)
     refuse_equal_cells(tasks, placed, file.budget if file else Budget(epochs=1), mistakes)
-    labels = [(f"label of {place}", method.label) for place, method in placed if method]
+    labels = [(f"{place}.label", method.label) for place, method in placed if method]
     refuse_repeated([(place, label) for place, label in labels if label], mistakes)
     if file:
         refuse_repeated(numbered(file.training, "training"), mistakes)
@@ -215,10 +215,10 @@ def load_suite(name_or_path: str | Path) -> Suite:
 
 
 def _contradictions(file: _File, tasks: list[TaskEntry]) -> list[str]:
-    """The mistakes that lie between the fields of a suite."""
+    """Fields of a suite that contradict each other."""
     last = max((replace(file.budget, **task.budget).epochs for task in tasks), default=0)
     mistakes = [
-        f"evaluation.snapshot_epochs: received {epoch}; the last epoch is {last}"
+        f"evaluation.snapshot_epochs: received {epoch}; must be at most {last}, the last epoch"
         for epoch in file.evaluation.snapshot_epochs
         if epoch > last and tasks
     ]

@@ -11,17 +11,17 @@ _KEY_LENGTH = 16
 
 
 def name_sources(suite: str, cells: Sequence[tuple[Cell, str]]) -> list[Cell]:
-    """Cells that name the keys of those whose models their attacks use.
+    """The cells, each with the keys of the cells whose models its attacks use.
 
-    A name is that of a method, which stands for the cell with the same task, backbone, training and
-    repetition; or the key of any record. A cell that is a source takes none from other methods.
+    A source is the key of a record, or a method: its cell with the same task, backbone, training
+    and repetition. A cell that is a source takes none from other methods.
 
     Args:
         suite: its name, for messages.
         cells: all of a suite, each with the hash of its data.
 
     Raises:
-        SuiteError: if no cell, or more than one, is meant by a name.
+        SuiteError: if a name is not that of exactly one cell.
 
     """
     needed = {name for cell, _ in cells for name in _needs(cell)}
@@ -64,9 +64,9 @@ def _key(suite: str, cell: Cell, name: str, keys: dict[tuple[str, str], list[str
     matches = keys.get((name, _setting(cell)), [])
     if len(matches) != 1:
         raise SuiteError(
-            f"suite {suite}: a transfer attack received the source {name!r}, which names "
-            f"{len(matches)} cells on {cell.dataset.name}; must name one, or be the key of a "
-            "record; add the method, or give a key"
+            f"suite {suite}: received the transfer source {name!r}, the name of {len(matches)} "
+            f"cells on {cell.dataset.name}; must be a method that the suite runs there once, or "
+            "the key of a record; add the method, or give a key"
         )
     return matches[0]
 

@@ -1,6 +1,6 @@
 """Hand-made frames of numbers, with and without attacks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -104,6 +104,8 @@ def results(
     arrays: Callable[[str], Any] = lambda _: {},
     trainings: tuple[str, ...] = ("natural",),
     tasks: tuple[str, ...] = ("digits",),
+    methods: Sequence[str] = METHODS,
+    curves: Callable[[str], Any] = lambda _: {},
 ) -> Results:
     """Two repetitions of each method; keys are task/training/method/repetition."""
     rows = [
@@ -124,14 +126,14 @@ def results(
         }
         for task in tasks
         for training in trainings
-        for method in METHODS
+        for method in methods
         for repetition in (0, 1)
         for attack, parameter, level, steps, metric, value in [
             ("", "", 0.0, 0, "accuracy", 0.99),
             *numbers(f"{task}/{training}/{method}", repetition),
         ]
     ]
-    return Results(pd.DataFrame(rows), arrays, lambda _: {})
+    return Results(pd.DataFrame(rows), arrays, curves)
 
 
 GLL, WNLL = "GLL paper (arXiv:2412.08016)", "WNLL paper (Eur. J. Appl. Math. 32, 2021)"

@@ -114,12 +114,6 @@ class Leaving(Faulty):
 
 
 @dataclass(frozen=True)
-class Endless(Faulty):
-    def act(self) -> None:
-        wait_until(lambda: False)
-
-
-@dataclass(frozen=True)
 class Stuck(Faulty):
     """Stays in C, where no other thread of Python runs and no signal is handled."""
 

@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 from make_frames import plain_frame
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from read_figures import drawn, texts
+from read_figures import drawn, line, texts
 
 from lapbench.reports.figures.critical_difference import describe, draw
 from lapbench.reports.results import Results
@@ -35,20 +34,19 @@ def diagram(given: Results) -> tuple[Figure, Axes]:
 
 def bars(ax: Axes) -> list[tuple[float, float, float]]:
     """Where the thick lines begin and end, and their height, from left to right."""
-    lines = [line for line in ax.get_lines() if line.get_linewidth() > 2]
-    return sorted((*line.get_xdata(), line.get_ydata()[0]) for line in lines)
+    lines = [each for each in ax.get_lines() if each.get_linewidth() > 2]
+    return sorted((*each.get_xdata(), each.get_ydata()[0]) for each in lines)
 
 
-def foot(ax: Axes, color: str) -> float:
-    """Where the line of a method stands on the axis."""
-    (result,) = (line for line in ax.get_lines() if to_rgb(line.get_color()) == to_rgb(color))
-    return float(result.get_xdata()[0])
+def feet_of(given: Results, ax: Axes) -> list[float]:
+    """Where the lines of the methods stand on the axis."""
+    return [float(line(ax, given.colors()[method]).get_xdata()[0]) for method in METHODS]
 
 
 def test_methods_stand_at_their_mean_ranks_best_first():
     given = results(7, METHODS)
     _, ax = diagram(given)
-    feet = [foot(ax, given.colors()[method]) for method in METHODS]
+    feet = feet_of(given, ax)
     assert np.diff(feet) == pytest.approx([feet[1] - feet[0]] * 3)
     assert feet[1] > feet[0]
     named = {text for text in texts(ax) if "  " in text}
@@ -59,7 +57,7 @@ def test_bars_join_what_is_not_told_apart():
     """CD = 1.77 between ranks 1, 2, 3 and 4: neighbours only."""
     given = results(7, METHODS)
     _, ax = diagram(given)
-    feet = [foot(ax, given.colors()[method]) for method in METHODS]
+    feet = feet_of(given, ax)
     assert "CD = 1.77" in texts(ax)
     result = bars(ax)
     assert len(result) == 3
@@ -73,7 +71,7 @@ def test_where_friedman_rejects_nothing_one_bar_joins_all():
     random = np.random.default_rng(1).uniform(size=len(given.records))
     shuffled = Results(given.records.assign(value=random), given.arrays, given.curves)
     figure, ax = diagram(shuffled)
-    feet = [foot(ax, given.colors()[method]) for method in METHODS]
+    feet = feet_of(given, ax)
     (ends,) = bars(ax)
     assert ends[0] < min(feet) < max(feet) < ends[1]
     assert "does not reject" in " ".join(figure.get_supxlabel().split())

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from read_figures import drawn, texts
+from read_figures import drawn, legend, texts, titles
 
 from lapbench.reports.figures import hypergradients
 from lapbench.reports.figures.hypergradients import compared, settings
@@ -131,20 +131,18 @@ class TestHypergradients:
             )
         )
         result = drawn(figure(records))
-        titles = ["cora\nstart: zeros", "cora\nstart: normal, σ = 0.1"]
-        assert [ax.get_title("left") for ax in result.axes[:2]] == titles
+        starts = ["cora\nstart: zeros", "cora\nstart: normal, σ = 0.1"]
+        assert titles(result.axes[:2]) == starts
         cosine = result.axes[2]
         styles = [(line.get_color(), line.get_linestyle()) for line in cosine.lines]
         assert len(set(styles)) == 4
         assert {style for _, style in styles} == {"-", "--"}
-        entries = [text.get_text() for text in result.legends[0].get_texts()]
-        assert entries == ["adam, rate 0.1", "heavy-ball, rate 3/L", "float64", "float32"]
+        assert legend(result) == ["adam, rate 0.1", "heavy-ball, rate 3/L", "float64", "float32"]
 
     def test_truncated_hypergradients_have_lines_of_their_own(self):
         truncated = {"hypergradient": "truncated", "inner_steps": 10, "truncation": 5}
         result = drawn(figure(table(unrolled(10, UNROLLED), (truncated, UNROLLED))))
-        entries = [text.get_text() for text in result.legends[0].get_texts()]
-        assert entries == ["last 5 steps", "unrolled"]
+        assert legend(result) == ["last 5 steps", "unrolled"]
 
     def test_no_comparison_or_unnamed_inner_steps_give_no_figure(self):
         assert figure(table(IMPLICIT, unrolled(10, OVERFLOWN))) is None

@@ -9,18 +9,11 @@ from make_frames import Metric, clean, headline, results, worst
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from read_figures import drawn, texts
+from read_figures import drawn, legend, line, texts, titles
 
 from lapbench.reports.figures import gll_fig5, gll_fig8, robustness, smoothness_fig4
 from lapbench.reports.results import Results
 from lapbench.reports.statistics.tests import interval
-
-
-def line(ax: Axes, color: Any) -> Line2D:
-    """The one line of a colour."""
-    (result,) = (line for line in ax.get_lines() if to_rgb(line.get_color()) == to_rgb(color))
-    return result
 
 
 def ends(ax: Axes, color: Any) -> list[list[float]]:
@@ -69,7 +62,7 @@ class TestWorstCase:
         low, high = ax.get_xlim()
         assert low < 0
         assert high > 1
-        assert [text.get_text() for text in figure.legends[0].get_texts()] == ["gll", "softmax"]
+        assert legend(figure) == ["gll", "softmax"]
 
     def test_columns_are_trainings_and_rows_tasks_and_what_is_missing_is_blank(self):
         given = results(
@@ -80,7 +73,7 @@ class TestWorstCase:
             tasks=("digits", "letters"),
         )
         axes = drawn(robustness.draw(given)).axes
-        assert [ax.get_title("left") for ax in axes if ax.axison] == [
+        assert titles(axes) == [
             "digits, small_cnn, natural training",
             "digits, small_cnn, pgd training",
             "letters, small_cnn, natural training",

@@ -1,17 +1,14 @@
 """Figures of what happened in training show the means and spreads of what was stored."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+import make_frames
 import numpy as np
-import pandas as pd
 import pytest
-from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from read_figures import drawn
+from read_figures import drawn, legend, line, titles
 
 from lapbench.reports.figures import gll_fig4, smoothness_fig3
 from lapbench.reports.results import Results
@@ -19,51 +16,19 @@ from lapbench.reports.results import Results
 Curves = Mapping[str, list[float | None]]
 
 
-def results(
-    methods: list[str],
-    arrays: Callable[[str], Any] = lambda _: {},
-    curves: Callable[[str], Curves] = lambda _: {},
-    tasks: tuple[str, ...] = ("digits",),
-) -> Results:
-    """Two repetitions of every method, each with two metrics; keys are task/method/repetition."""
-    rows = [
-        {
-            "task": task,
-            "backbone": "small_resnet",
-            "training": "natural",
-            "method": method,
-            "repetition": repetition,
-            "key": f"{task}/{method}/{repetition}",
-            "metric": metric,
-        }
-        for task in tasks
-        for method in methods
-        for repetition in (0, 1)
-        for metric in ("accuracy", "log_likelihood")
-    ]
-    return Results(pd.DataFrame(rows), arrays, curves)
-
-
-def entries(figure: Figure) -> list[str]:
-    """What the legend says, from top to bottom."""
-    return [text.get_text() for text in figure.legends[0].get_texts()]
-
-
-def line(ax: Axes, color: Any, style: str = "-") -> Line2D:
-    """The one line of a colour and style."""
-    (result,) = (
-        line
-        for line in ax.get_lines()
-        if to_rgb(line.get_color()) == to_rgb(color) and line.get_linestyle() == style
-    )
-    return result
+def results(methods: list[str], **more: Any) -> Results:
+    """Two repetitions of every method; keys are task/training/method/repetition."""
+    return make_frames.results(lambda *_: [], methods=methods, **more)
 
 
 class TestSmoothness:
     STORED = {  # noqa: RUF012
-        "digits/gll/0": {"smoothness_1": np.array([[4.0, 2], [2, 2]]), "labels": np.zeros(3)},
-        "digits/gll/1": {"smoothness_1": np.array([[1.0, 1], [1, 1]])},
-        "digits/softmax/0": {
+        "digits/natural/gll/0": {
+            "smoothness_1": np.array([[4.0, 2], [2, 2]]),
+            "labels": np.zeros(3),
+        },
+        "digits/natural/gll/1": {"smoothness_1": np.array([[1.0, 1], [1, 1]])},
+        "digits/natural/softmax/0": {
             "smoothness_1": np.array([[9.0, 8, 7]]),
             "smoothness_10": np.array([[90.0, 80, 70]]),
             "smoothness_2": np.array([[30.0, 20, 0]]),
@@ -73,14 +38,14 @@ class TestSmoothness:
     @classmethod
     @cache
     def figure(cls) -> tuple[Figure, Results]:
-        given = results(["softmax", "gll", "failed"], lambda key: cls.STORED.get(key, {}))
+        given = results(["softmax", "gll", "failed"], arrays=lambda key: cls.STORED.get(key, {}))
         return drawn(smoothness_fig3.draw(given)), given
 
     def test_line_is_the_mean_and_band_the_range_of_repetitions(self):
         """Means over batches (3, 2) and (1, 1); of both repetitions (2, 1.5)."""
         figure, given = self.figure()
         ax = figure.axes[0]
-        depth, mean = line(ax, given.colors()["gll"]).get_data()
+        depth, mean = line(ax, given.colors()["gll"], "-").get_data()
         assert list(depth) == [1, 2]
         assert list(mean) == [2, 1.5]
         corners = ax.collections[0].get_paths()[0].vertices
@@ -88,31 +53,36 @@ class TestSmoothness:
 
     def test_panels_are_the_powers_in_order_and_methods_without_data_are_left_out(self):
         figure, _ = self.figure()
-        titles = [ax.get_title("left") for ax in figure.axes]
-        assert titles == ["digits, small_resnet, natural training\n$m$ = 1", "$m$ = 2", "$m$ = 10"]
+        assert titles(figure.axes) == [
+            "digits, small_cnn, natural training\n$m$ = 1",
+            "$m$ = 2",
+            "$m$ = 10",
+        ]
         assert [len(ax.get_lines()) for ax in figure.axes] == [2, 1, 1]
         assert all(ax.get_yscale() == "log" for ax in figure.axes)
-        assert entries(figure) == ["gll", "softmax"]
+        assert legend(figure) == ["gll", "softmax"]
 
     def test_tasks_have_rows_of_their_own(self):
         stored = {"smoothness_2": np.ones((3, 4))}
-        given = results(["softmax"], lambda _: stored, tasks=("digits", "letters"))
+        given = results(["softmax"], arrays=lambda _: stored, tasks=("digits", "letters"))
         axes = drawn(smoothness_fig3.draw(given)).axes
         assert [ax.get_title("left").partition(",")[0] for ax in axes] == ["digits", "letters"]
 
     def test_smoothness_of_zero_alone_is_drawn_on_a_linear_axis(self):
-        given = results(["softmax"], lambda _: {"smoothness_1": np.zeros((2, 3))})
+        given = results(["softmax"], arrays=lambda _: {"smoothness_1": np.zeros((2, 3))})
         assert drawn(smoothness_fig3.draw(given)).axes[0].get_yscale() == "linear"
 
     def test_no_stored_smoothness_gives_no_figure(self):
-        assert smoothness_fig3.draw(results(["gll"], lambda _: {"labels": np.zeros(3)})) is None
+        assert (
+            smoothness_fig3.draw(results(["gll"], arrays=lambda _: {"labels": np.zeros(3)})) is None
+        )
 
 
 class TestGLLFigure4:
     @staticmethod
     def curves(key: str) -> Curves:
         """Softmax that follows the graph layer in every other epoch, and GLL after pretraining."""
-        task, method, repetition = key.split("/")
+        task, _, method, repetition = key.split("/")
         more = 0.2 * int(repetition)
         if task == "letters" or method == "failed":
             return {}
@@ -142,11 +112,11 @@ class TestGLLFigure4:
         figure, given = self.figure()
         loss, accuracy = figure.axes
         softmax = given.colors()["softmax"]
-        epochs, values = line(loss, softmax).get_data()
+        epochs, values = line(loss, softmax, "-").get_data()
         assert list(epochs) == [1, 2, 3, 4]
         assert list(values) == pytest.approx([2.1, 1.1, 0.6, 0.3])
-        assert line(loss, softmax).get_markevery() == [False] * 4
-        percent = line(accuracy, softmax).get_ydata()
+        assert line(loss, softmax, "-").get_markevery() == [False] * 4
+        percent = line(accuracy, softmax, "-").get_ydata()
         assert list(percent) == pytest.approx([30, 50, 60, 70])
 
     def test_other_classifiers_are_dashed_and_values_between_gaps_are_marked(self):
@@ -163,7 +133,7 @@ class TestGLLFigure4:
         figure, _ = self.figure()
         classifiers = ["its own", "gll on its features", "softmax on its features"]
         named = [f"classifier: {name}" for name in classifiers]
-        assert entries(figure) == ["gll", "softmax", *named]
+        assert legend(figure) == ["gll", "softmax", *named]
         assert [ax.get_ylabel() for ax in figure.axes] == [
             "training loss",
             "validation accuracy [%]",

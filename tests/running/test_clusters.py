@@ -83,7 +83,7 @@ class TestOnACluster:
         results = cluster.folder / "hidden"
         ran = run_on(cluster, "softmax", results=results)
         assert ran.exit_code == 2
-        assert f"does not see {results}" in ran.output
+        assert f"results: received {results};" in ran.output
         assert not results.exists()
 
     def test_after_ctrl_c_what_runs_finishes_there_and_counts(

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from make_finished_runs import finished
 from rich.console import Console
 
-import lapbench
 from lapbench.cli import dry_run
 from lapbench.cli.dry_run import duration, print_dry_run
 from lapbench.cli.main import main
@@ -52,8 +52,8 @@ def test_a_long_cell_is_not_divided_among_jobs(
 def test_finished_cells_cost_nothing_and_their_kind_is_not_timed(
     tiny_suite: Path, tmp_path: Path, timed: list[str], capsys: pytest.CaptureFixture[str]
 ):
-    lapbench.run(tiny_suite, results=tmp_path, methods="gll", seeds=1)
-    prepared = prepare(tiny_suite, RunOptions(results=tmp_path))
+    results = finished(tiny_suite, tmp_path / "r", seeds=1, methods="gll")
+    prepared = prepare(tiny_suite, RunOptions(results=results))
     print_dry_run(prepared, 1, Console(stderr=True))
     assert timed == ["softmax"]
     lines = capsys.readouterr().out.splitlines()

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from make_cells import BUDGET, small_cell
+from make_finished_runs import finished
 from torch import Tensor
 
-import lapbench
 from lapbench.measure.probe import distinct_phases
 from lapbench.methods.base.capabilities import start_epoch, start_phase
 from lapbench.methods.base.method import Term
@@ -66,17 +66,15 @@ def test_phases_count_by_their_epochs_and_steps(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_what_has_a_record_of_its_kind_takes_as_long_again(tiny_suite: Path, tmp_path: Path):
-    lapbench.run(tiny_suite, results=tmp_path, methods="gll", seeds=1)
-    prepared = prepare(tiny_suite, RunOptions(results=tmp_path))
+    results = finished(tiny_suite, tmp_path / "r", seeds=1, methods="gll")
+    prepared = prepare(tiny_suite, RunOptions(results=results))
     keys = [planned.key for planned in prepared.plan.cells]
     times = recorded_times(keys, prepared.folder)
-    by_kind = {
-        planned.cell.method.name: times.get(kind_of(planned.cell))
-        for planned in prepared.plan.cells
-    }
+    cells = [planned.cell for planned in prepared.plan.cells]
+    by_kind = {cell.method.name: times.get(kind_of(cell)) for cell in cells}
     assert by_kind["softmax"] is None
     assert by_kind["gll"] is not None
-    (key,) = ResultsFolder(tmp_path).list_keys()
+    (key,) = ResultsFolder(results).list_keys()
     timing = prepared.folder.read_record(key).timing
     assert timing is not None
     assert (by_kind["gll"].seconds, by_kind["gll"].recorded) == (timing.training_seconds, True)

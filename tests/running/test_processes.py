@@ -39,41 +39,30 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 
 
 def test_records_are_those_of_cells_in_one_process(ran: Ran):
-    result, expected = (comparable(ran.folder / name) for name in ("results", "here"))
-    assert len(expected) == len(GOOD)
-    assert {key: result[key] for key in expected} == expected
+    spread, here = (comparable(ran.folder / name) for name in ("results", "here"))
+    assert len(here) == len(GOOD)
+    assert here.items() <= spread.items()
 
 
-def test_process_that_dies_three_times_is_a_failed_record(ran: Ran):
+def test_process_that_dies_three_times_or_exits_is_a_failed_record(ran: Ran):
     assert epochs(ran.folder, "dying") == 3
-    record = ran.records["dying"]
-    assert record.status == "failed"
-    assert "died 3 times" in str(record.reason)
-    assert str(record.reason) in ran.result.output
-
-
-def test_cell_whose_process_dies_once_is_finished(ran: Ran):
-    assert epochs(ran.folder, "mortal") == 1 + 4 + 4
-    assert ran.records["mortal"].status == "ok"
-
-
-def test_cell_that_exits_is_a_failed_record(ran: Ran):
-    record = ran.records["leaving"]
-    assert (record.status, record.reason) == ("failed", "SystemExit: 3")
+    assert {ran.records[name].status for name in ("dying", "leaving")} == {"failed"}
+    reason = str(ran.records["dying"].reason)
+    assert "its process died 3 times" in reason
+    assert reason in ran.result.output
+    assert ran.records["leaving"].reason == "SystemExit: 3"
 
 
 def test_the_others_are_finished_and_the_failures_counted(ran: Ran):
     assert {ran.records[name].status for name in GOOD} == {"ok"}
+    assert epochs(ran.folder, "mortal") == 1 + 4 + 4  # died after its first
     assert ran.result.exit_code == 1
     assert "2 of 5 cells failed" in ran.result.output
 
 
-def test_no_process_stays(ran: Ran):
+def test_no_process_stays_and_cells_use_one_thread_each(ran: Ran):
     names = [" ".join(process.cmdline()) for process in ran.left if process.is_running()]
     assert not [name for name in names if "LokyProcess" in name]
-
-
-def test_cells_use_one_thread_each(ran: Ran):
     threads = {line.split()[1] for line in (ran.folder / "log").read_text().splitlines()}
     assert threads == {"1"}
 
@@ -93,17 +82,17 @@ def test_ctrl_c_is_kept_from_a_process_already_while_it_starts(monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "named"),
     [
-        ({"jobs": -1}, "jobs: received -1"),
-        ({"jobs": 0, "limits": Limits(seconds=1)}, "jobs: received 0.* give 1 or more"),
-        ({"jobs": 0, "executor": "tcp://127.0.0.1:8786"}, "jobs: received 0.* give 1 or more"),
-        ({"jobs": 1, "limits": Limits(seconds=0)}, "timeout: received 0"),
-        ({"jobs": 1, "limits": Limits(memory=0)}, "memory: received 0"),
+        ({"jobs": -1}, ["jobs: received -1"]),
+        ({"jobs": 0, "limits": Limits(seconds=1)}, ["jobs: received 0", "timeout"]),
+        ({"jobs": 0, "executor": "tcp://127.0.0.1:8786"}, ["jobs: received 0", "executor"]),
+        ({"jobs": 1, "limits": Limits(seconds=0)}, ["timeout: received 0"]),
+        ({"jobs": 1, "limits": Limits(memory=0)}, ["memory: received 0"]),
     ],
 )
-def test_contradictions_are_refused(arguments: Mapping[str, object], message: str):
-    with pytest.raises(BackendError, match=message):
+def test_contradictions_are_refused(arguments: Mapping[str, object], named: list[str]):
+    with refused(BackendError, *named):
         Backend(**arguments)  # type: ignore[arg-type]
 
 

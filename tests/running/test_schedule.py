@@ -103,20 +103,58 @@ def run(machine: Machine, folder: Path, *cells: PlannedCell) -> tuple[list[tuple
     return progress.starts, shown.get()
 
 
-def keys(starts: list[tuple[str, str]]) -> str:
-    return "".join(key for key, _ in starts)
+# Slots, answers, cells ("a:bc" needs b and c), and starts ("b/a" beside a).
+STARTS = {
+    "as many as there are slots": ([2], {}, "a b c d", "a b/a c/b d/c"),
+    "slots come and go": (
+        [0, 0, 1, 3, 3, 1, 0, 0, 0, 2],
+        {},
+        "a b c d e f g",
+        "a b/a c/ab d/bc e f/e g/f",
+    ),
+    "sources first, others overtake": ([2], {}, "a:cd b c d", "b c/b d/c a"),
+    "a source outside the run is there": ([1], {}, "a:b", "a"),
+    "asked for again while another run has it": ([1], {"a": [elsewhere] * 2}, "a b", "a b a a"),
+    "its source is in another run": ([2], {"a": [elsewhere] * 2}, "a b:a", "a a a b"),
+    "one death, again and alone at the end": ([2], {"b": [dies]}, "a b c d", "a b/a c/b d/c b"),
+    "two deaths": ([2], {"b": [dies] * 2}, "a b c d", "a b/a c/b d/c b b"),
+    "three deaths": ([2], {"b": [dies] * 3}, "a b c", "a b/a c/b b b"),
+    "suspects one by one": (
+        [3],
+        {"a": [dies] * 2, "b": [dies], "c": [dies]},
+        "a b c d",
+        "a b/a c/ab d/bc a b c a",
+    ),
+    "a suspect of another run stays alone": (
+        [3],
+        {"a": [dies, elsewhere], "b": [dies, elsewhere, elsewhere]},
+        "a b c",
+        "a b/a c/ab a b a b b",
+    ),
+    "what needs a suspect follows it": ([2], {"a": [dies]}, "a b:a c", "a c/a a b"),
+    "any other error is that of the cell": (
+        [1],
+        {"b": [raises(ImportError("no such module"))]},
+        "a b c",
+        "a b c",
+    ),
+}
 
 
-def test_cells_start_in_their_order_as_many_as_there_are_slots(tmp_path: Path):
-    starts, _ = run(Machine([2]), tmp_path, *map(planned, "abcd"))
-    assert starts == [("a", ""), ("b", "a"), ("c", "b"), ("d", "c")]
-
-
-def test_slots_may_come_and_go(tmp_path: Path):
-    slots = [0, 0, 1, 3, 3, 1, 0, 0, 0, 2]
-    starts, _ = run(Machine(slots), tmp_path, *map(planned, "abcdefg"))
-    assert starts[:4] == [("a", ""), ("b", "a"), ("c", "ab"), ("d", "bc")]
-    assert starts[4:] == [("e", ""), ("f", "e"), ("g", "f")]
+@pytest.mark.parametrize("case", STARTS.values(), ids=STARTS)
+def test_cells_start_in_order(
+    tmp_path: Path, case: tuple[list[int], dict[str, list[Answer]], str, str]
+):
+    slots, answers, cells, expected = case
+    answers = {key: list(given) for key, given in answers.items()}
+    deaths = sum(answer is dies for given in answers.values() for answer in given)
+    made = [planned(key, *sources) for key, _, sources in (c.partition(":") for c in cells.split())]
+    starts, shown = run(Machine(slots, **answers), tmp_path, *made)
+    assert " ".join(f"{key}/{beside}".rstrip("/") for key, beside in starts) == expected
+    failed = ResultsFolder(tmp_path).list_keys()
+    assert shown.count("skipped: beneath it") == len(made) - len(failed)
+    again = shown.count("its process died; it runs again, alone, after the others")
+    assert again + shown.count("its process died 3 times") == deaths
 
 
 def test_waiting_for_slots_leaves_the_processor_to_others(
@@ -128,74 +166,23 @@ def test_waiting_for_slots_leaves_the_processor_to_others(
     assert naps == [schedule._LOOK] * 3
 
 
-def test_a_cell_waits_for_its_sources_and_others_overtake_it(tmp_path: Path):
-    cells = planned("a", "c", "d"), planned("b"), planned("c"), planned("d")
-    starts, _ = run(Machine([2]), tmp_path, *cells)
-    assert starts == [("b", ""), ("c", "b"), ("d", "c"), ("a", "")]
+def test_three_deaths_and_other_errors_are_failed_records(tmp_path: Path):
+    machine = Machine([2], b=[dies] * 3, c=[raises(ImportError("no such module"))])
+    run(machine, tmp_path, *map(planned, "abc"))
+    records = [ResultsFolder(tmp_path).read_record(key) for key in "bc"]
+    assert [record.status for record in records] == ["failed", "failed"]
+    assert "its process died 3 times" in str(records[0].reason)
+    assert records[1].reason == "ImportError: no such module"
 
 
-def test_a_source_that_is_no_cell_of_the_run_is_there_already(tmp_path: Path):
-    starts, _ = run(Machine(), tmp_path, planned("a", "b"))
-    assert starts == [("a", "")]
+def test_a_record_that_was_there_before_the_last_death_counts(tmp_path: Path):
+    def dies_late(cell: PlannedCell) -> Record:
+        ResultsFolder(tmp_path).write_record(finished(cell))
+        raise ProcessDiedError("gone")
 
-
-def test_a_cell_that_another_run_has_is_asked_for_again(tmp_path: Path):
-    starts, shown = run(Machine(a=[elsewhere] * 2), tmp_path, *map(planned, "ab"))
-    assert keys(starts) == "abaa"
-    assert shown.count("skipped: beneath it") == 2
-
-
-def test_what_needs_a_cell_that_another_run_has_waits_for_it(tmp_path: Path):
-    machine = Machine([2], a=[elsewhere] * 2)
-    starts, _ = run(machine, tmp_path, planned("a"), planned("b", "a"))
-    assert keys(starts) == "aaab"
-
-
-class TestDeaths:
-    @pytest.mark.parametrize("deaths", [1, 2])
-    def test_a_cell_whose_process_died_runs_again_alone_after_the_others(
-        self, tmp_path: Path, deaths: int
-    ):
-        machine = Machine([2], b=[dies] * deaths)
-        starts, shown = run(machine, tmp_path, *map(planned, "abcd"))
-        assert keys(starts[:4]) == "abcd"
-        assert starts[4:] == [("b", "")] * deaths
-        assert shown.count("runs again, alone") == deaths
-        assert shown.count("skipped: beneath it") == 4
-        assert not ResultsFolder(tmp_path).list_keys()
-
-    def test_after_three_deaths_it_is_stored_as_failed(self, tmp_path: Path):
-        machine = Machine([2], b=[dies] * 3)
-        starts, shown = run(machine, tmp_path, *map(planned, "abc"))
-        assert keys(starts) == "abcbb"
-        record = ResultsFolder(tmp_path).read_record("b")
-        assert record.status == "failed"
-        assert "died 3 times" in str(record.reason)
-        assert "1 failed" in shown
-
-    def test_a_record_that_was_there_before_the_last_death_counts(self, tmp_path: Path):
-        def dies_late(cell: PlannedCell) -> Record:
-            ResultsFolder(tmp_path).write_record(finished(cell))
-            raise ProcessDiedError("gone")
-
-        _, shown = run(Machine(a=[dies, dies, dies_late]), tmp_path, planned("a"))
-        assert "failed" not in shown
-        assert ResultsFolder(tmp_path).read_record("a").status == "skipped"
-
-    def test_suspects_run_one_after_the_other(self, tmp_path: Path):
-        machine = Machine([3], a=[dies, dies], b=[dies], c=[dies])
-        starts, _ = run(machine, tmp_path, *map(planned, "abcd"))
-        assert starts[4:] == [(key, "") for key in "abca"]
-
-    def test_a_suspect_that_another_run_has_stays_alone(self, tmp_path: Path):
-        machine = Machine([3], a=[dies, elsewhere], b=[dies, elsewhere, elsewhere])
-        starts, _ = run(machine, tmp_path, *map(planned, "abc"))
-        assert starts[3:] == [(key, "") for key in "ababb"]
-
-    def test_what_needs_a_suspect_follows_it(self, tmp_path: Path):
-        machine = Machine([2], a=[dies])
-        starts, _ = run(machine, tmp_path, planned("a"), planned("b", "a"), planned("c"))
-        assert keys(starts) == "acab"
+    _, shown = run(Machine(a=[dies, dies, dies_late]), tmp_path, planned("a"))
+    assert "failed" not in shown
+    assert ResultsFolder(tmp_path).read_record("a").status == "skipped"
 
 
 @pytest.mark.parametrize("kind", [OSError, LapbenchError])
@@ -203,13 +190,6 @@ def test_what_concerns_all_cells_ends_the_run(tmp_path: Path, kind: type[Excepti
     machine = Machine(b=[raises(kind("no space, or no scheduler"))])
     with refused(kind, "no space"):
         run(machine, tmp_path, *map(planned, "abc"))
-
-
-def test_any_other_error_is_that_of_the_cell(tmp_path: Path):
-    machine = Machine(b=[raises(ImportError("no such module"))])
-    starts, _ = run(machine, tmp_path, *map(planned, "abc"))
-    assert keys(starts) == "abc"
-    assert ResultsFolder(tmp_path).read_record("b").reason == "ImportError: no such module"
 
 
 def test_progress_counts_what_is_done_running_and_failed(tmp_path: Path):

@@ -11,6 +11,7 @@ from make_suites import BOTH, TABLE, planned, suite
 import lapbench
 from lapbench import discovery
 from lapbench.cli.main import main
+from lapbench.datasets.base.task import data_hash
 from lapbench.methods.base.method import Term
 from lapbench.methods.base.model import Model
 from lapbench.results.collect import load_records
@@ -157,6 +158,20 @@ class TestNames:
         }
 
 
+def test_all_methods_have_the_same_splits_of_each_repetition(tmp_path: Path):
+    path = suite(tmp_path, ["softmax", "gll + parseval", "wnll"], BOTH, TABLE)
+    path.write_text(path.read_text().replace("seeds = 1", "seeds = 2"))
+    hashes: list[dict[str, str]] = [{}, {}]
+    for each in planned(path):
+        digest = data_hash(each.cell.load_task())
+        hashes[each.cell.repetition][f"{each.cell.method.name}, {each.cell.training}"] = digest
+        assert each.data == digest[:16]
+    first, second = (set(by_row.values()) for by_row in hashes)
+    assert len(hashes[0]) == 6
+    assert len(first) == len(second) == 1
+    assert first != second
+
+
 class TestKeys:
     def test_differ_between_kinds_of_training_and_attacks(self, tmp_path: Path):
         keys = [cell.key for cell in planned(suite(tmp_path, ["gll"], BOTH, TABLE))]
@@ -182,6 +197,11 @@ class TestKeys:
         assert result == planned(
             suite(tmp_path, ["gll + parseval"], BOTH, TABLE.replace("steps = 2\n", ""))
         )
+
+    def test_change_with_the_data(self, tmp_path: Path):
+        (each,) = planned(suite(tmp_path, ["gll"]))
+        assert each.key == each.cell.key(data_hash(each.cell.load_task()))
+        assert each.key != each.cell.key("other data")
 
     def test_change_with_the_version_of_a_term(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

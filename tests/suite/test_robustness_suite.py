@@ -1,11 +1,13 @@
-"""Suites with attacks: each mistake has its place, keys name the attacks and their sources."""
+"""Suites with attacks: keys name the attacks and their sources, and sources run first."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from expect_refusal import refused
-from make_suites import ATTACKED, TRANSFER, attacked
+from make_suites import ATTACKED, BOTH, TABLE, TRANSFER, attacked, suite
 
 from lapbench.attacks import fgsm
 from lapbench.running.api import RunOptions, prepare
@@ -74,9 +76,7 @@ class TestKeys:
 
     def test_each_cell_has_the_source_of_its_own_repetition_and_training(self, tmp_path: Path):
         path = attacked(tmp_path)
-        text = path.read_text().replace("seeds = 1", "seeds = 2")
-        pgd = "[pgd]\nepsilon = 0.2\nstep_size = 0.1\nsteps = 2\n"
-        path.write_text('training = ["natural", "pgd"]\n' + text + pgd)
+        path.write_text(BOTH + path.read_text().replace("seeds = 1", "seeds = 2") + TABLE)
         cells = prepare(path, RunOptions()).plan.cells
         by_key = {planned.key: planned.cell for planned in cells}
         gll = [planned.cell for planned in cells if planned.cell.method.name == "gll"]
@@ -89,21 +89,19 @@ class TestKeys:
 
 @pytest.mark.parametrize(
     ("methods", "source", "count"),
-    [(["gll"], "softmax", 0), (["gll", "softmax"], "svm", 0), (["gll", "softmax"], "0123", 0)],
+    [
+        (["gll"], "softmax", 0),
+        (["gll", "softmax"], "svm", 0),
+        (["gll", "softmax"], "0123", 0),
+        ([{"name": "softmax", "learning_rate": 0.1}, "softmax", "gll"], "softmax", 2),
+    ],
 )
-def test_source_that_the_suite_has_not_is_an_error(
-    tmp_path: Path, methods: list[str], source: str, count: int
+def test_source_must_be_one_method_of_the_suite(
+    tmp_path: Path, methods: list[Any], source: str, count: int
 ):
-    path = attacked(tmp_path, methods, ATTACKED + f'source = "{source}"\n')
+    written = json.dumps(methods).replace('": ', '" = ')
+    path = suite(tmp_path, written, after=f'{ATTACKED}source = "{source}"\n')
     with refused(SuiteError, f"source '{source}'", f"{count} cells on two_moons"):
-        prepare(path, RunOptions())
-
-
-def test_source_that_is_several_methods_is_an_error(tmp_path: Path):
-    path = attacked(tmp_path)
-    variants = '[{ name = "softmax", learning_rate = 0.1 }, "softmax", "gll"]'
-    path.write_text(path.read_text().replace('["gll", "softmax"]', variants))
-    with refused(SuiteError, "source 'softmax'", "2 cells on two_moons"):
         prepare(path, RunOptions())
 
 

@@ -5,26 +5,29 @@ from pathlib import Path
 import pytest
 from make_suites import SECOND, names, on_karate, planned, suite
 
-
-def test_show_no_learning_rate_that_differs_between_tasks_alone(tmp_path: Path):
-    path = suite(
-        tmp_path,
-        ["softmax", "gll"],
-        after=f"{SECOND}labeled = 30\nmlp.width = 8\nbudget.learning_rate = 0.5\n",
-    )
-    assert {each.cell.budget.learning_rate for each in planned(path)} == {0.001, 0.5}
-    assert {method for _, method in names(path)} == {"softmax", "gll"}
+FAST_GLL = '["softmax", { name = "gll", learning_rate = 0.1 }]'
+FEWER = "labeled = 30\nmlp.width = 8\nbudget.learning_rate"
 
 
-def test_show_the_learning_rate_in_each_task_where_it_differs(tmp_path: Path):
-    methods = '["softmax", { name = "gll", learning_rate = 0.1 }]'
-    after = f"{SECOND}labeled = 30\nmlp.width = 8\nbudget.learning_rate = 0.1\n"
-    path = suite(tmp_path, methods, after=after)
+@pytest.mark.parametrize(
+    ("methods", "more", "shown"),
+    [
+        (["softmax", "gll"], f"{FEWER} = 0.5\n", [{"softmax", "gll"}, {"softmax", "gll"}]),
+        (
+            FAST_GLL,
+            f"{FEWER} = 0.1\n",
+            [{"softmax (learning_rate=0.001)", "gll (learning_rate=0.1)"}, {"softmax", "gll"}],
+        ),
+    ],
+)
+def test_show_the_learning_rate_in_each_task_where_it_differs(
+    tmp_path: Path, methods: list[str] | str, more: str, shown: list[set[str]]
+):
+    path = suite(tmp_path, methods, after=SECOND + more)
+    assert len({each.cell.budget.learning_rate for each in planned(path)}) == 2
+    tasks = ("two_moons (labeled=all)", "two_moons (labeled=30)")
     assert names(path) == {
-        ("two_moons (labeled=all)", "softmax (learning_rate=0.001)"),
-        ("two_moons (labeled=all)", "gll (learning_rate=0.1)"),
-        ("two_moons (labeled=30)", "softmax"),
-        ("two_moons (labeled=30)", "gll"),
+        (task, method) for task, own in zip(tasks, shown, strict=True) for method in own
     }
 
 

@@ -11,7 +11,6 @@ from expect_refusal import refused
 from make_cells import load_task
 from make_suites import KARATE, names, on_karate, planned, suite
 
-import lapbench
 from lapbench.cli.main import main
 from lapbench.datasets.base.task import Split
 from lapbench.results.collect import load_records
@@ -93,16 +92,19 @@ def test_other_scales_are_refused(tmp_path: Path, scale: float):
         load_suite(suite(tmp_path, ["softmax"])).scaled(scale)
 
 
-def test_the_scale_is_in_the_record_and_in_every_table(tmp_path: Path):
+def test_the_scale_of_the_command_is_in_the_record_and_in_every_table(tmp_path: Path):
     results = tmp_path / "results"
-    path = suite(tmp_path, ["softmax", "gll"])
-    report = lapbench.run(path, results=results, scale=0.5)
+    arguments = ["run", str(suite(tmp_path, ["softmax", "gll"])), "--results", str(results)]
+    ran = CliRunner().invoke(main, [*arguments, "--scale", "0.5"])
+    assert ran.exit_code == 0, ran.output
     folder = ResultsFolder(results)
     assert {folder.read_record(key).cell.scale for key in folder.list_keys()} == {0.5}
     assert set(load_records(results)["task"]) == {"two_moons at scale 0.5"}
     for table in ("leaderboard.md", "leaderboard.csv", "leaderboard.tex", "comparisons.csv"):
         assert "two_moons at scale 0.5" in (results / table).read_text().replace("\\", ""), table
-    assert any(line.startswith("Scale: 0.5 of the suite's epochs") for line in report.conditions)
+    assert "two_moons at scale 0.5" in ran.output
+    assert "\nScale: 0.5 of the suite's epochs" in ran.output
+    assert CliRunner().invoke(main, [*arguments, "--scale", "0"]).exit_code == 2
 
 
 def test_results_at_a_scale_have_a_folder_of_their_own(
@@ -112,17 +114,6 @@ def test_results_at_a_scale_have_a_folder_of_their_own(
     path = suite(tmp_path, ["softmax"])
     assert prepare(path, RunOptions()).folder.path == Path("results/suite")
     assert prepare(path, RunOptions(scale=0.25)).folder.path == Path("results/suite-scale-0.25")
-
-
-def test_the_command_line_takes_a_scale(tmp_path: Path):
-    path = suite(tmp_path, ["softmax"])
-    runner = CliRunner()
-    ran = runner.invoke(
-        main, ["run", str(path), "--scale", "0.5", "--results", str(tmp_path / "results")]
-    )
-    assert ran.exit_code == 0, ran.output
-    assert "at scale 0.5" in ran.output
-    assert runner.invoke(main, ["run", str(path), "--scale", "0"]).exit_code == 2
 
 
 def test_a_label_names_a_task_in_tables(tmp_path: Path):

@@ -1,7 +1,8 @@
-"""What is particular to a task or a method of a suite: budget, labels, names."""
+"""Entries of a suite: budgets, hidden classes, labels and grids reach cells, names and keys."""
 
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 from expect_refusal import refused
 from make_suites import SECOND, mistakes, names, on_karate, planned, suite
@@ -33,12 +34,19 @@ class TestBudgetOfATask:
         rates = {each.cell.method.name: each.cell.budget.learning_rate for each in planned(path)}
         assert rates == {"softmax": 0.5, "gll": 0.1}
 
+    @pytest.mark.parametrize(("epochs", "snapshot"), [(2, 2), (8, 8)])
+    def test_says_which_epoch_is_the_last(self, tmp_path: Path, epochs: int, snapshot: int):
+        after = f"[evaluation]\nsnapshot_epochs = [{snapshot}]\n"
+        task = f"budget.epochs = {epochs}\n"
+        assert len(planned(suite(tmp_path, ["softmax"], after=after, task=task))) == 1
+        later = after.replace(str(snapshot), str(snapshot + 1))
+        (result,) = mistakes(suite(tmp_path, ["softmax"], after=later, task=task))
+        assert result.startswith(f"evaluation.snapshot_epochs: received {snapshot + 1}; ")
+
     def test_two_tasks_may_differ_in_nothing_else(self, tmp_path: Path):
         path = suite(tmp_path, ["softmax"], after=SECOND + "mlp.width = 8\nbudget.epochs = 2\n")
         assert len({each.key for each in planned(path)}) == 2
         assert {method for _, method in names(path)} == {"softmax (epochs=4)", "softmax (epochs=2)"}
-        path.write_text(path.read_text().replace("budget.epochs = 2\n", ""))
-        assert [line.partition(":")[0] for line in mistakes(path)] == ["tasks[1]"]
 
     def test_is_said_with_the_tasks_that_have_it(self, tmp_path: Path):
         after = f"{SECOND}labeled = 30\nmlp.width = 8\nbudget.epochs = 2\n"
@@ -111,25 +119,25 @@ class TestLabels:
             planned(suite(tmp_path, '[{ name = "gll", label = "A" }]', after=after))
 
 
-class TestGrid:
-    def test_of_a_method_makes_a_method_of_every_combination(self, tmp_path: Path):
-        grid = "{ gll = { tau = [0.0, 0.1], k = [5, 7] }, parseval = { beta = [0.1, 0.2] } }"
-        path = suite(
-            tmp_path, f'[{{ name = "gll + parseval", gll.base_per_class = 3, grid = {grid} }}]'
-        )
-        values = [
-            (parts.head.parameters["tau"], parts.head.parameters["k"], term.parameters["beta"])
-            for parts in (each.cell.method for each in planned(path))
-            for term in parts.terms
-        ]
-        assert sorted(values) == [(t, k, b) for t in (0.0, 0.1) for k in (5, 7) for b in (0.1, 0.2)]
-        assert {p.cell.method.head.parameters["base_per_class"] for p in planned(path)} == {3}
-        assert len({each.key for each in planned(path)}) == 8
+def test_every_combination_of_a_grid_is_a_method(tmp_path: Path):
+    grid = "{ gll = { tau = [0.0, 0.1], k = [5, 7] }, parseval = { beta = [0.1, 0.2] } }"
+    path = suite(
+        tmp_path, f'[{{ name = "gll + parseval", gll.base_per_class = 3, grid = {grid} }}]'
+    )
+    result = [
+        (parts.head.parameters["tau"], parts.head.parameters["k"], term.parameters["beta"])
+        for parts in (each.cell.method for each in planned(path))
+        for term in parts.terms
+    ]
+    assert sorted(result) == [(t, k, b) for t in (0.0, 0.1) for k in (5, 7) for b in (0.1, 0.2)]
+    assert {p.cell.method.head.parameters["base_per_class"] for p in planned(path)} == {3}
+    assert len({each.key for each in planned(path)}) == 8
 
-    def test_of_a_task_makes_a_task_of_every_combination(self, tmp_path: Path):
-        grid = "grid = { two_moons.noise = [0.1, 0.2], mlp.feature_size = [2, 3] }\n"
-        values = {
-            (each.cell.dataset.parameters["noise"], each.cell.backbone.parameters["feature_size"])
-            for each in planned(suite(tmp_path, ["softmax"], task=grid))
-        }
-        assert values == {(noise, size) for noise in (0.1, 0.2) for size in (2, 3)}
+
+def test_every_combination_of_a_grid_of_a_task_is_a_task(tmp_path: Path):
+    grid = "grid = { two_moons.noise = [0.1, 0.2], mlp.feature_size = [2, 3] }\n"
+    result = {
+        (each.cell.dataset.parameters["noise"], each.cell.backbone.parameters["feature_size"])
+        for each in planned(suite(tmp_path, ["softmax"], task=grid))
+    }
+    assert result == {(noise, size) for noise in (0.1, 0.2) for size in (2, 3)}
