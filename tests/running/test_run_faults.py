@@ -168,7 +168,7 @@ class TestDisk:
         ran = run(tmp_path, *self.METHODS, jobs=1)
         assert ran.exit_code == 1
         assert "No space left on device" in ran.output
-        assert f"{results} has space and can be written, the same command continues" in ran.output
+        assert f"Give {results} space" in ran.output
         assert statuses(results) == {"softmax": "ok"}
         assert not [*results.rglob("*.part")]
         (disk / "filler").unlink()
@@ -229,5 +229,6 @@ def test_folder_that_cannot_be_written_is_named_before_anything_runs(
     results = unwritable / "results"
     ran = run(tmp_path, "halting", jobs=1, results=results)
     assert ran.exit_code == 1
-    assert f": '{results}'; what is finished is kept: when {results} has space" in ran.output
+    assert f": '{results}'; " in ran.output
+    assert f"Give {results} space" in ran.output
     assert epochs(tmp_path, "halting") == 0
