@@ -217,7 +217,7 @@ def _evaluate(
     ]
     if x.shape != batch.x.shape or any(count != len(x) for count in rows):
         raise ValueError(
-            f"received a candidate {tuple(x.shape)}, with predictions or numbers of {rows} "
+            f"candidate: received {tuple(x.shape)}, with predictions or numbers of {rows} "
             f"samples; must be the whole batch, {tuple(batch.x.shape)}"
         )
     if isinstance(attack, BallAttack):
@@ -229,7 +229,7 @@ def _evaluate(
     given = candidate.log_probabilities
     predicted = target.log_probabilities(x) if given is None else given.detach()
     if not bool(predicted.isfinite().all()):
-        raise ValueError(f"predictions under it are not finite (at {candidate.level})")
+        raise ValueError(f"log_probabilities: received NaN or infinity at {candidate.level}")
     return EvaluatedCandidate(
         candidate.level, batch, x, predicted, candidate.numbers, given is not None
     )

@@ -89,9 +89,9 @@ class TestFailures:
         [
             ("error", "RuntimeError: no luck"),
             ("error when asked", "RuntimeError: no luck"),
-            ("shape", "received a candidate (1, 2)"),
-            ("nan", "predictions under it are not finite"),
-            ("infinite prediction", "predictions under it are not finite"),
+            ("shape", "candidate: received (1, 2)"),
+            ("nan", "log_probabilities: "),
+            ("infinite prediction", "log_probabilities: "),
             ("nothing", "ValueError: "),
             ("fewer in the last batch", "ValueError: "),
             ("rows of the prediction", "ValueError: "),
