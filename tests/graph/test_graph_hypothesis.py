@@ -95,7 +95,9 @@ def test_any_features_give_a_status_and_finite_values_and_gradients(name: str, d
     features = data.draw(matrices(nodes, 2))
     copies = data.draw(st.integers(1, nodes))
     features[:copies] = features[0].clone()
-    dtype = data.draw(st.sampled_from([torch.float64, torch.float32]))
+    # Of p = 10 the gradient in the weight of a far edge, 1e51 for example, is beyond float32.
+    dtypes = [torch.float64, torch.float32] if row.differences else [torch.float64]
+    dtype = data.draw(st.sampled_from(dtypes))
     features = features.to(dtype).requires_grad_()
     kernel = KERNELS[data.draw(st.sampled_from(sorted(KERNELS)))]
     symmetrize = None if row.directed else data.draw(st.sampled_from(["max", "mean", "sum"]))
