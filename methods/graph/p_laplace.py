@@ -37,8 +37,8 @@ class PLaplace(Equation):
     component has constant values there, and the status is ``DEGENERATE``.
 
     The gradient agrees with finite differences to 1e-6 for p up to 5, and for p = 10 with
-    τ >= 0.01; at p = 10 and τ = 0 the condition is near 1e10.
-    There the gradient in the weight of a far edge may exceed the range of float32.
+    τ >= 0.01. At p = 10 and τ = 0 the condition is near 1e10, and the gradient in the weight of a
+    far edge may exceed the range of float32.
 
     Args:
         p: 1.5 <= p <= 10; p = 2 is Laplace learning.
