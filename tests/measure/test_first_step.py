@@ -3,13 +3,13 @@
 import os
 import platform
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from make_cells import METHODS, small_cell
+from make_runs import COMMAND
 from make_suites import suite
 
 import lapbench
@@ -58,8 +58,7 @@ def test_one_step_has_the_loss_of_the_untrained_model_and_moves_the_weights_by_i
 def test_other_instructions_give_the_same_before_the_second_step(tmp_path: Path):
     path = suite(tmp_path, METHODS, after="[evaluation]\ngradient_error = true\n")
     lapbench.run(path, results=tmp_path / "usual")
-    program = "import sys, lapbench; lapbench.run(sys.argv[1], results=sys.argv[2])"
-    command = [sys.executable, "-c", program, str(path), str(tmp_path / "other")]
+    command = [*COMMAND, "run", str(path), "--results", str(tmp_path / "other")]
     subprocess.run(command, env=os.environ | OTHER_INSTRUCTIONS, capture_output=True, check=True)
     lines = lapbench.compare(tmp_path / "usual", tmp_path / "other").lines
     early = lines[lines["metric"].isin(SAME)]

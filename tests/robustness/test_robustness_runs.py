@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from expect_refusal import refused
-from make_distribution import make_distribution
 from make_runs import comparable
 from make_suites import ATTACKED, attacked, record_of, run, statuses
 
@@ -133,50 +132,13 @@ def test_failed_source_fails_the_attack_and_the_command(
     assert "2 of 2 cells would run" in again.output
 
 
-DYING = '''
-"""A method whose process dies."""
-
-import os
-from dataclasses import dataclass
-from typing import ClassVar
-
-from lapbench.plugin import Head
-
-
-@dataclass(frozen=True)
-class Dying(Head):
-    """Takes its process with it."""
-
-    gradient_kind: ClassVar = "autograd"
-
-    def build(self, backbone, task):
-        os._exit(1)
-'''
-
-
 @pytest.fixture(scope="module")
 def parallel(tmp_path_factory: pytest.TempPathFactory) -> PreparedRun:
-    """The same run with two jobs, and a method more."""
+    """The same run with two jobs."""
     folder = tmp_path_factory.mktemp("parallel")
-    (folder / "site").mkdir()
-    (folder / "site" / "dying.py").write_text(DYING)
-    with pytest.MonkeyPatch.context() as patch:
-        make_distribution(folder / "site", patch, "dying", {"methods": {"dying": "Dying"}})
-        return run(attacked(folder, ["gll", "dying", "softmax"]), folder / "results", jobs=2)
+    return run(attacked(folder), folder / "results", jobs=2)
 
 
 def test_records_of_two_processes_are_those_of_one(finished: PreparedRun, parallel: PreparedRun):
     result, expected = (comparable(prepared.folder.path) for prepared in (parallel, finished))
     assert {key: result[key] for key in expected} == expected
-
-
-def test_process_that_dies_is_a_failed_record_and_the_others_finish(parallel: PreparedRun):
-    assert len(parallel.folder.list_keys()) == 3
-    record = record_of(parallel, "dying")
-    assert record.status == "failed"
-    assert "its process died" in str(record.reason)
-    methods = {planned.key: planned.cell.method.name for planned in parallel.plan.cells}
-    failed = [
-        name for key, name in methods.items() if not parallel.folder.read_record(key).is_final
-    ]
-    assert failed == ["dying"]
