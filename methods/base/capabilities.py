@@ -67,7 +67,7 @@ class HasCheckpointState(ABC):
 
     @abstractmethod
     def checkpoint_state(self) -> dict[str, Any]:
-        """It for a checkpoint: tensors, numbers, texts, None, and tables of them."""
+        """The state for a checkpoint: tensors, numbers, texts, None, and tables of them."""
 
     @abstractmethod
     def resume(self, state: dict[str, Any]) -> None:
