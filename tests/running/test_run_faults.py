@@ -102,7 +102,7 @@ class TestKilledDriver:
 def test_cells_beyond_their_limits_fail_and_the_others_finish(tmp_path: Path):
     """The first hangs in C, where no other thread of Python runs and no signal is handled."""
     methods = ("stuck", "softmax", "greedy")
-    ran = run(tmp_path, *methods, jobs=2, timeout="10s", memory="1.5GB")
+    ran = run(tmp_path, *methods, jobs=2, timeout="15s", memory="1.5GB")
     assert ran.exit_code == 1
     assert "2 of 3 cells failed" in ran.output
     results = records(tmp_path / "results")
@@ -112,7 +112,7 @@ def test_cells_beyond_their_limits_fail_and_the_others_finish(tmp_path: Path):
         "greedy": "failed",
     }
     for name, texts in {
-        "stuck": ("timeout: ", "10 s", "--timeout"),
+        "stuck": ("timeout: ", "15 s", "--timeout"),
         "greedy": ("memory limit", "1.5 GB", "--memory"),
     }.items():
         reason = str(results[name].reason)
