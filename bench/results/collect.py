@@ -131,5 +131,5 @@ def _explain(conflicts: list[str]) -> str:
     more = f" (and {len(conflicts) - _SHOWN} more)" if len(conflicts) > _SHOWN else ""
     return (
         f"{len(conflicts)} cell(s) have records that disagree: {'; '.join(conflicts[:_SHOWN])}"
-        f"{more}. Leave out one of the folders, or remove the records that must not count"
+        f"{more}. Leave out one of the folders, or move the records that must not count out of it"
     )

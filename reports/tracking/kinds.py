@@ -53,7 +53,7 @@ KINDS = {
     ),
     "saved_megabytes": Kind("each", -1, why="a training step saves more for its backward pass"),
     "first_step_loss": Kind(
-        "each", 0, 1e-3, why="loss, order of batches, initialization or data differ"
+        "each", 0, 1e-3, why="loss, order of batches, initialisation or data differ"
     ),
     "first_step_length": Kind("each", 0, 0.01, why="learning rate, optimizer or gradient differ"),
     "step_ratio": Kind("ranks", -1, 0.5, why=f"a training step {_SLOWER}"),

@@ -17,8 +17,8 @@ from lapbench.methods.base.budget import Budget
 from lapbench.methods.base.model import Model
 from lapbench.methods.softmax import LinearModel
 from lapbench.seeds import Seeds
-from lapbench.suite.cells import Cell, Evaluation
-from lapbench.suite.components import Component, Method
+from lapbench.suite.cells import Cell
+from lapbench.suite.components import Component
 from lapbench.training.loop import train
 
 TESTED_ELSEWHERE = {
@@ -69,20 +69,13 @@ def attack(case: str) -> Attack:
 @cache
 def trained(head: str, data: str = "digits") -> tuple[Model, Task, Seeds]:
     """A model trained on digits, or on two moons, whose inputs have no bounds."""
-    options = OPTIONS.get(head, {})
-    cell = small_cell(head, **options)
+    cell = small_cell(head, **OPTIONS.get(head, {}))
     if data == "digits":
-        cell = Cell(
+        cell = replace(
+            cell,
             dataset=Component("digits", {}),
             backbone=Component("small_cnn", {"width": 6, "feature_size": 16}),
-            method=Method(Component(head, options)),
-            training="natural",
-            pgd=None,
             budget=Budget(epochs=8, batch_size=100, learning_rate=0.01),
-            evaluation=Evaluation(),
-            repetition=0,
-            device="cpu",
-            threads=1,
         )
     task = cell.load_task()
     model = cell.build_model(task)

@@ -1,11 +1,13 @@
 """Small ReLU networks for the tests of verification."""
 
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
+from make_cells import small_cell
 from scipy import sparse
 from torch import Tensor
 
@@ -13,8 +15,7 @@ from lapbench.attacks.verifier.affine import AffineLayer
 from lapbench.attacks.verifier.bounds import Box
 from lapbench.datasets.base.task import Split, Task
 from lapbench.methods.base.budget import Budget
-from lapbench.suite.cells import Cell, Evaluation
-from lapbench.suite.components import Component, Method
+from lapbench.suite.components import Component
 from lapbench.training.loop import train
 from lapbench.training.steps import Recipe
 
@@ -31,17 +32,13 @@ def images(size: int, channels: int = 1) -> Task:
 @cache
 def trained(head: str = "softmax", term: str = "", epochs: int = 8) -> tuple[Any, Task]:
     """A small strided_cnn, trained on digits."""
-    cell = Cell(
+    cell = small_cell(head)
+    cell = replace(
+        cell,
         dataset=Component("digits", {}),
         backbone=Component("strided_cnn", {"width": 2, "feature_size": 8}),
-        method=Method(Component(head, {}), [Component(term, {})] if term else []),
-        training="natural",
-        pgd=None,
+        method=replace(cell.method, terms=[Component(term, {})] if term else []),
         budget=Budget(epochs=epochs, batch_size=100, learning_rate=0.01),
-        evaluation=Evaluation(),
-        repetition=0,
-        device="cpu",
-        threads=1,
     )
     task = cell.load_task()
     model = cell.build_model(task)
